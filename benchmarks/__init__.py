@@ -1,0 +1,1 @@
+"""How a number is made: networks by name, data, recipe, training, measuring."""

@@ -1,0 +1,1 @@
+"""What the paper proposes: AULUNet and its variants. Imports torch only."""

@@ -1,0 +1,1 @@
+"""How numbers become pages. Nothing in this room imports torch."""

@@ -1,0 +1,1 @@
+"""The meeting place of claims and measurements: published tables and stored runs."""

@@ -1,0 +1,271 @@
+"""The folder layout of measured runs. Nothing else in the project knows it.
+
+    <root>/runs/<data set>/<recipe>/<network>/seed-<k>/
+        config.json           written first: what was asked for, on which data
+        history.csv           one row an epoch
+        per_image.csv         id, tp, fp, fn, tn of the scored split, in pixels
+        weights.safetensors   the scored weights
+        masks/ID.png          1-bit predictions of the images that the qualitative figure may show
+        report.json           written last and atomically: a folder with it is a finished run
+        failed.json           instead of report.json: at which epoch and why this seed was given up
+
+Names of wrapped networks hold characters that no folder may ("smp:unet/resnet18"); they are percent-encoded.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from urllib.parse import quote, unquote
+
+import numpy as np
+import pandas as pd
+
+from results.errors import RequestError
+from results.metrics import COUNT_COLUMNS, METRICS, pooled
+
+FORMAT = 1  # of report.json; a reader refuses what it does not know
+HOME = Path(__file__).resolve().parent
+PUBLISHED = HOME / "published"
+
+
+def results_root() -> Path:
+    """The folder that holds runs/: LESION_BENCHMARKS_RESULTS if set, else results/ of this checkout."""
+    return Path(os.environ.get("LESION_BENCHMARKS_RESULTS", HOME))
+
+
+@dataclass(frozen=True, order=True)
+class Cell:
+    """The unit of work and of storage."""
+
+    dataset: str
+    recipe: str
+    network: str
+    seed: int
+
+    def folder(self, root: Path) -> Path:
+        parts = (quote(part, safe="+=,") for part in (self.dataset, self.recipe, self.network))
+        return root.joinpath("runs", *parts, f"seed-{self.seed}")
+
+    @classmethod
+    def of_folder(cls, folder: Path) -> "Cell":
+        """The cell whose folder this is. Raises ValueError where the name is not one of ours."""
+        dataset, recipe, network = (unquote(part) for part in folder.parts[-4:-1])
+        word, _, number = folder.name.partition("-")
+        if word != "seed":
+            raise ValueError(f"{folder} is not named seed-<k>")
+        return cls(dataset, recipe, network, int(number))
+
+    def __str__(self) -> str:
+        return f"{self.dataset} / {self.recipe} / {self.network} / seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something in the results folder that cannot be used: where, what, and the cure."""
+
+    path: Path
+    message: str
+    cure: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}; {self.cure}."
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run, validated on reading; `metrics` are recomputed from per_image.csv, not taken from report.json."""
+
+    cell: Cell
+    folder: Path
+    config: dict
+    report: dict
+    per_image: pd.DataFrame = field(repr=False)  # index: id; columns tp, fp, fn, tn (int64)
+
+    @cached_property
+    def counts(self) -> np.ndarray:
+        """(N, 4) int64: tp, fp, fn, tn of each scored image."""
+        return self.per_image[list(COUNT_COLUMNS)].to_numpy(np.int64)
+
+    @cached_property
+    def metrics(self) -> dict[str, float]:
+        """Pooled metrics as fractions."""
+        return pooled(self.counts)
+
+    def history(self) -> pd.DataFrame:
+        """One row an epoch."""
+        return pd.read_csv(self.folder / "history.csv")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A seed that was given up: after which epoch, and why."""
+
+    cell: Cell
+    folder: Path
+    epoch: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Stored:
+    """All that a results folder holds."""
+
+    runs: list[Run]
+    failures: list[Failure]
+    problems: list[Problem]
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write atomically: readers see the old file or the whole new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: dict) -> None:
+    """Write atomically, keys in the given order, numbers in full precision. Raises ValueError on NaN or infinity."""
+    write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
+
+
+def write_csv(path: Path, table: pd.DataFrame) -> None:
+    """Write atomically, floats in full (round-trip) precision."""
+    write_text(path, table.to_csv(index=False, lineterminator="\n"))
+
+
+def read_json(path: Path) -> dict:
+    """Raises RequestError where the file is missing or not a JSON object."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RequestError(f"{path} is missing; delete its folder and run this cell again.") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise RequestError(f"{path} is not JSON ({error}); delete its folder and run this cell again.") from None
+    if not isinstance(content, dict):
+        raise RequestError(f"{path} is not a JSON object; delete its folder and run this cell again.")
+    return content
+
+
+def is_finished(cell: Cell, root: Path) -> bool:
+    return (cell.folder(root) / "report.json").exists()
+
+
+def failure(cell: Cell, root: Path) -> Failure | None:
+    """The recorded failure of this cell, if it was given up."""
+    path = cell.folder(root) / "failed.json"
+    if not path.exists():
+        return None
+    content = read_json(path)
+    return Failure(cell, path.parent, int(content["epoch"]), str(content["reason"]))
+
+
+def load(root: Path) -> Stored:
+    """Everything under <root>/runs. What is damaged becomes a Problem; unfinished folders are passed over."""
+    stored = Stored([], [], [])
+    for folder in sorted(_seed_folders(root)):
+        try:
+            _load_one(folder, root, stored)
+        except _Damaged as damage:
+            stored.problems.append(damage.problem)
+    return stored
+
+
+def _seed_folders(root: Path) -> Iterator[Path]:
+    return (path for path in root.glob("runs/*/*/*/seed-*") if path.is_dir())
+
+
+class _Damaged(Exception):
+    def __init__(self, path: Path, message: str, cure: str = "delete this folder and run its cell again") -> None:
+        super().__init__(message)
+        self.problem = Problem(path, message, cure)
+
+
+def _load_one(folder: Path, root: Path, stored: Stored) -> None:
+    try:
+        cell = Cell.of_folder(folder)
+    except ValueError:
+        raise _Damaged(folder, "the folder's name is not seed-<number>", "rename or remove it") from None
+    try:
+        given_up = failure(cell, root)
+    except (RequestError, KeyError, ValueError) as error:
+        raise _Damaged(folder / "failed.json", f"it cannot be read ({error})") from None
+    if given_up is not None:
+        stored.failures.append(given_up)
+    elif is_finished(cell, root):
+        stored.runs.append(_read_run(cell, folder))
+
+
+def _read_run(cell: Cell, folder: Path) -> Run:
+    try:
+        report, config = read_json(folder / "report.json"), read_json(folder / "config.json")
+    except RequestError as error:
+        raise _Damaged(folder, f"its record cannot be read ({error})") from None
+    if report.get("format") != FORMAT:
+        raise _Damaged(
+            folder / "report.json",
+            f"it has format {report.get('format')!r}, this version reads format {FORMAT}",
+            "render it with the version that wrote it, or run the cell again",
+        )
+    claimed = [report.get(name) for name in ("dataset", "recipe", "network", "seed")]
+    if claimed != [cell.dataset, cell.recipe, cell.network, cell.seed]:
+        raise _Damaged(folder / "report.json", f"it speaks of {claimed}", "move the folder to where it belongs")
+    per_image = _read_per_image(folder / "per_image.csv", config)
+    run = Run(cell, folder, config, report, per_image)
+    _compare_metrics(run)
+    return run
+
+
+def _read_per_image(path: Path, config: dict) -> pd.DataFrame:
+    try:
+        table = pd.read_csv(path, dtype={"id": str})
+        counts = table.set_index("id")[list(COUNT_COLUMNS)].astype(np.int64)
+    except FileNotFoundError:
+        raise _Damaged(path, "the file is missing") from None
+    except (ValueError, KeyError, pd.errors.ParserError) as error:
+        raise _Damaged(path, f"it is not a table of id, tp, fp, fn, tn ({error})") from None
+    expected = config.get("split", {}).get("sizes", {}).get("test")
+    if len(counts) != expected:
+        raise _Damaged(path, f"it has {len(counts)} rows where the test split has {expected}; it was truncated")
+    if counts.index.duplicated().any() or (counts < 0).any(axis=None):
+        raise _Damaged(path, "an id stands twice or a count is negative")
+    if counts.sum(axis=1).nunique() != 1:
+        raise _Damaged(path, "the four counts do not add up to the same number of pixels in every row")
+    return counts
+
+
+def _compare_metrics(run: Run) -> None:
+    """report.json must say what per_image.csv says."""
+    for metric in METRICS:
+        claimed = run.report.get("metrics", {}).get(metric.name)
+        if not isinstance(claimed, int | float) or not np.isfinite(claimed):
+            raise _Damaged(run.folder / "report.json", f"its metric {metric.name!r} is {claimed!r}, not a number")
+        if abs(claimed - run.metrics[metric.name]) > 1e-9:
+            raise _Damaged(
+                run.folder / "report.json",
+                f"its {metric.name} {claimed!r} is not the {run.metrics[metric.name]!r} that per_image.csv gives",
+            )
+
+
+def published(table: str) -> pd.DataFrame:
+    """A table typed from the paper: "table1", "table2" or "table3". Percent and printed units, NaN where unreadable.
+
+    Raises RequestError where the file is missing or lacks its key columns.
+    """
+    path = PUBLISHED / f"{table}.csv"
+    try:
+        content = pd.read_csv(path)
+    except (FileNotFoundError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise RequestError(f"{path} cannot be read ({error}); restore it from the repository.") from None
+    missing = {"dataset", "model", "label", "params_m", "gflops", "source"} - set(content.columns)
+    if missing:
+        raise RequestError(f"{path} lacks the columns {sorted(missing)}; restore it from the repository.")
+    return content
