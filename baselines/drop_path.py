@@ -30,6 +30,8 @@ class DropPath(nn.Module):
     (B, ...) to (B, ...); the identity in eval mode and at rate 0.
     """
 
+    stream: Tensor
+
     def __init__(self, rate: float) -> None:
         super().__init__()
         self.rate = rate

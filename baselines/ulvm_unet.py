@@ -1,0 +1,211 @@
+"""UltraLight VM-UNet (ULVM-UNet): Parallel Vision Mamba for skin lesion segmentation (arXiv 2024).
+
+Paper: Wu, Liu, Liang, Chang, "UltraLight VM-UNet: Parallel Vision Mamba Significantly Reduces Parameters for Skin
+Lesion Segmentation", arXiv 2403.20035. Upstream: https://github.com/wurenkai/UltraLight-VM-UNet at d7648e4.
+
+Shapes: B batch, C channels, H and W pixels, L = H W tokens in row-major order, P = 4 chunks of the channels; inside
+Mamba D inner channels (2 C), N = 16 states, R = ceil(C / 16) rank of the step sizes.
+
+Deviations from the authors' code:
+1. Returns logits; the authors end in a sigmoid.
+2. The scan is plain PyTorch in the dtype of the input; theirs is a fused CUDA kernel in float32.
+3. The four chunks of a PVM layer go through the shared Mamba in one call, as a batch four times as large.
+4. Sizes that the five poolings do not divide are refused.
+
+Scars of the original that are kept:
+* Its initialisation pass reaches inside Mamba: the biases of the step sizes become 0, so that they start at
+  softplus(0) = 0.693 and not log-uniform in 0.001 to 0.1.
+* A third of the parameters (16,614 of 49,457) is the bridge. The bottleneck reads the stage 5 output before the bridge.
+* The paper's 0.060 GFLOPs counts nothing inside Mamba (see THOP_BLIND).
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from baselines.official import carry_over
+from baselines.selective_scan import selective_scan
+
+
+class Mamba(nn.Module):
+    """Selective state space block (Gu and Dao, 2023): (B, L, C) to (B, L, C), causal along L."""
+
+    def __init__(self, *, channels: int, states: int = 16, kernel_size: int = 4, expand: int = 2) -> None:
+        super().__init__()
+        inner, rank = expand * channels, math.ceil(channels / 16)
+        self.split = (rank, states, states)
+        self.in_proj = nn.Linear(channels, 2 * inner, bias=False)
+        self.conv1d = nn.Conv1d(inner, inner, kernel_size, padding=kernel_size - 1, groups=inner)
+        self.x_proj = nn.Linear(inner, rank + 2 * states, bias=False)
+        self.dt_proj = nn.Linear(rank, inner)
+        self.A_log = nn.Parameter(torch.arange(1.0, states + 1).log().repeat(inner, 1))  # (D, N)
+        self.D = nn.Parameter(torch.ones(inner))
+        self.out_proj = nn.Linear(inner, channels, bias=False)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        x, gate = self.in_proj(tokens).chunk(2, dim=-1)  # (B, L, D) each
+        x = self.conv1d(x.transpose(1, 2))[..., : tokens.shape[1]]  # (B, D, L); cutting the tail makes it causal
+        x = F.silu(x.transpose(1, 2))  # (B, L, D)
+        rates, b, c = self.x_proj(x).unsqueeze(1).split(self.split, dim=-1)  # (B, 1, L, R), twice (B, 1, L, N)
+        delta = F.softplus(self.dt_proj(rates))  # (B, 1, L, D)
+        y = selective_scan(x.unsqueeze(1), delta, -self.A_log.exp().unsqueeze(0), b, c, self.D.unsqueeze(0))
+        return self.out_proj(y.squeeze(1) * F.silu(gate))
+
+
+class PVMLayer(nn.Module):
+    """Parallel Vision Mamba: one Mamba shared by four chunks of the channels, (B, C, H, W) to (B, C', H, W)."""
+
+    def __init__(self, channels: int, out_channels: int, *, chunks: int = 4) -> None:
+        super().__init__()
+        self.chunks = chunks
+        self.norm = nn.LayerNorm(channels)
+        self.mamba = Mamba(channels=channels // chunks)
+        self.skip_scale = nn.Parameter(torch.ones(1))
+        self.proj = nn.Linear(channels, out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        height, width = x.shape[2:]
+        tokens = self.norm(x.flatten(2).transpose(1, 2))  # (B, L, C)
+        parts = tokens.unflatten(2, (self.chunks, -1)).transpose(1, 2)  # (B, P, L, C / P)
+        mixed = self.mamba(parts.flatten(0, 1)).unflatten(0, parts.shape[:2])  # (B, P, L, C / P)
+        merged = (mixed + self.skip_scale * parts).transpose(1, 2).flatten(2)  # (B, L, C)
+        projected = self.proj(self.norm(merged)).transpose(1, 2)  # (B, C', L)
+        # The bridge's pooling has no batching rule (vmap) for channels-last memory.
+        return projected.contiguous().unflatten(2, (height, width))  # (B, C', H, W)
+
+
+class SpatialAttentionBridge(nn.Module):
+    """One 7x7 convolution with dilation 3, shared by all levels: (B, C, H, W) to gates (B, 1, H, W)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shared_conv = nn.Conv2d(2, 1, 7, padding=9, dilation=3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        statistics = torch.cat([x.mean(1, keepdim=True), x.max(1, keepdim=True).values], dim=1)  # (B, 2, H, W)
+        return torch.sigmoid(self.shared_conv(statistics))
+
+
+class ChannelAttentionBridge(nn.Module):
+    """Gates (B, C_i, 1, 1) for every level from the global averages of all levels."""
+
+    def __init__(self, channels: Sequence[int]) -> None:
+        super().__init__()
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.mix = nn.Conv1d(1, 1, 3, padding=1, bias=False)
+        self.gates = nn.ModuleList(nn.Linear(sum(channels), width) for width in channels)
+
+    def forward(self, levels: Sequence[Tensor]) -> list[Tensor]:
+        averages = torch.cat([self.pool(level) for level in levels], dim=1).flatten(2).transpose(1, 2)  # (B, 1, sum C)
+        mixed = self.mix(averages)
+        return [torch.sigmoid(gate(mixed)).transpose(1, 2).unsqueeze(-1) for gate in self.gates]
+
+
+class SCAttentionBridge(nn.Module):
+    """Spatial, then channel attention over all skips at once; each (B, C_i, H_i, W_i) keeps its shape."""
+
+    def __init__(self, channels: Sequence[int]) -> None:
+        super().__init__()
+        self.spatial = SpatialAttentionBridge()
+        self.channel = ChannelAttentionBridge(channels)
+
+    def forward(self, levels: Sequence[Tensor]) -> list[Tensor]:
+        attended = [self.spatial(level) * level for level in levels]
+        summed = [gated + level for gated, level in zip(attended, levels, strict=True)]
+        weights = self.channel(summed)
+        return [w * v + u for w, v, u in zip(weights, summed, attended, strict=True)]
+
+
+class ULVMUNet(nn.Module):
+    """UltraLight VM-UNet: images (B, 3, H, W) to logits (B, 1, H, W); H and W are multiples of 32.
+
+    channels: widths of the six encoder stages. groups: of every GroupNorm. Raises ValueError for other sizes.
+    """
+
+    THOP_BLIND: tuple[type[nn.Module], ...] = (Mamba,)
+    DEAD: tuple[str, ...] = ()
+
+    def __init__(
+        self, *, in_channels: int = 3, channels: Sequence[int] = (8, 16, 24, 32, 48, 64), groups: int = 4
+    ) -> None:
+        super().__init__()
+        c1, c2, c3, c4, c5, c6 = channels
+        skips = (c1, c2, c3, c4, c5)
+        self.encoder = nn.ModuleList(
+            [_conv3x3(in_channels, c1), _conv3x3(c1, c2), _conv3x3(c2, c3), PVMLayer(c3, c4), PVMLayer(c4, c5)]
+        )
+        self.encoder_norms = nn.ModuleList(nn.GroupNorm(groups, width) for width in skips)
+        self.bottleneck = PVMLayer(c5, c6)
+        self.bridge = SCAttentionBridge(skips)
+        self.decoder = nn.ModuleList(
+            [PVMLayer(c6, c5), PVMLayer(c5, c4), PVMLayer(c4, c3), _conv3x3(c3, c2), _conv3x3(c2, c1)]
+        )
+        self.decoder_norms = nn.ModuleList(nn.GroupNorm(groups, width) for width in reversed(skips))
+        self.head = nn.Conv2d(c1, 1, 1)
+        self.apply(_initialise)
+
+    def forward(self, images: Tensor) -> Tensor:
+        if images.shape[-2] % 32 or images.shape[-1] % 32:
+            raise ValueError(f"ULVM-UNet needs sides that are multiples of 32, not {tuple(images.shape[-2:])}.")
+        x, levels = images, []
+        for stage, norm in zip(self.encoder, self.encoder_norms, strict=True):
+            x = F.gelu(F.max_pool2d(norm(stage(x)), 2))  # (B, C_i, H / 2^i, W / 2^i)
+            levels.append(x)
+        skips = reversed(self.bridge(levels))
+        x = F.gelu(self.bottleneck(x))
+        for depth, (stage, norm, skip) in enumerate(zip(self.decoder, self.decoder_norms, skips, strict=True)):
+            x = norm(stage(x))
+            x = F.gelu(_double(x) if depth else x) + skip
+        return _double(self.head(x))
+
+
+def _conv3x3(channels: int, out_channels: int) -> nn.Conv2d:
+    return nn.Conv2d(channels, out_channels, 3, padding=1)
+
+
+def _double(x: Tensor) -> Tensor:
+    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True)
+
+
+def _initialise(module: nn.Module) -> None:
+    """The authors' pass over all modules, those inside Mamba included."""
+    if isinstance(module, nn.Linear):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+    elif isinstance(module, nn.Conv1d):
+        nn.init.normal_(module.weight, std=math.sqrt(2 / (module.kernel_size[0] * module.out_channels)))
+    elif isinstance(module, nn.Conv2d):
+        fan_out = math.prod(module.kernel_size) * module.out_channels // module.groups
+        nn.init.normal_(module.weight, std=math.sqrt(2 / fan_out))
+    if isinstance(module, nn.Linear | nn.Conv2d) and module.bias is not None:
+        nn.init.zeros_(module.bias)
+
+
+def official_outputs(network: nn.Module, images: Tensor) -> list[Tensor]:
+    """What the authors' network returns in eval mode: [probabilities (B, 1, H, W)]."""
+    return [torch.sigmoid(network.eval()(images))]
+
+
+def convert_official(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The authors' state dict under our keys. Raises ValueError for one of another network or configuration."""
+    return carry_over(state_dict, ULVMUNet(), _our_key)
+
+
+OUR_PREFIXES = {
+    **{f"encoder{i}.0.": f"encoder.{i - 1}." for i in (1, 2, 3, 4, 5)},
+    **{f"ebn{i}.": f"encoder_norms.{i - 1}." for i in (1, 2, 3, 4, 5)},
+    "encoder6.0.": "bottleneck.",
+    "scab.satt.shared_conv2d.0.": "bridge.spatial.shared_conv.",
+    "scab.catt.get_all_att.": "bridge.channel.mix.",
+    **{f"scab.catt.att{i}.": f"bridge.channel.gates.{i - 1}." for i in (1, 2, 3, 4, 5)},
+    **{f"decoder{i}.0.": f"decoder.{i - 1}." for i in (1, 2, 3, 4, 5)},
+    **{f"dbn{i}.": f"decoder_norms.{i - 1}." for i in (1, 2, 3, 4, 5)},
+    "final.": "head.",
+}
+
+
+def _our_key(key: str) -> str:
+    prefix = next((prefix for prefix in OUR_PREFIXES if key.startswith(prefix)), "")
+    return OUR_PREFIXES.get(prefix, "") + key.removeprefix(prefix)

@@ -1,0 +1,101 @@
+"""What is run together: data sets, networks, seeds and recipe, under one name."""
+
+from dataclasses import dataclass
+
+from results.errors import RequestError
+from results.store import Cell
+
+PAPER_SEEDS = (1, 2, 3, 4, 5)
+
+TABLE_1 = (
+    "unet",
+    "scr_net",
+    "aswin_unet",
+    "c2sdg",
+    "unext_s",
+    "malunet",
+    "ege_unet",
+    "vm_unet",
+    "lightm_unet",
+    "lb_unet",
+    "ulvm_unet",
+    "aulunet_v1",
+    "aulunet_v2",
+    "aulunet_v3",
+)
+SECOND_READINGS = ("aulunet_v1_pooled", "aulunet_v2_pooled")
+TABLE_2 = ("aulunet_m4", "aulunet_m5", "aulunet_v1", "aulunet_v2", "aulunet_v3")
+SINGLE_MODULES = ("aulunet_akf", "aulunet_rgf", "aulunet_lsg", "aulunet_rgf_lsg")
+TABLE_3 = (
+    "aulunet_v3",
+    "aulunet_d13",
+    "aulunet_d24",
+    "aulunet_d15",
+    "aulunet_d17",
+    "aulunet_d35",
+    "aulunet_d123",
+    "aulunet_d135",
+    "aulunet_d157",
+    "aulunet_d357",
+)
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Cells that belong together; cells that several suites name are run once."""
+
+    name: str
+    description: str
+    datasets: tuple[str, ...]
+    networks: tuple[str, ...]
+    seeds: tuple[int, ...] = PAPER_SEEDS
+    recipe: str = "paper"
+
+
+def _unique(*groups: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for group in groups for name in group))
+
+
+SUITES = {
+    suite.name: suite
+    for suite in (
+        Suite(
+            "quick",
+            "four networks on drawn lesions, three seeds, small pictures: shows that everything runs",
+            ("synthetic",),
+            ("unet", "aulunet_v1", "aulunet_v2", "aulunet_v3"),
+            seeds=(1, 2, 3),
+            recipe="quick",
+        ),
+        Suite("isic2018", "Table 1, ISIC2018 half, and our second readings", ("isic2018",), TABLE_1 + SECOND_READINGS),
+        Suite("isic2017", "Table 1, ISIC2017 half, and our second readings", ("isic2017",), TABLE_1 + SECOND_READINGS),
+        Suite("ablation-modules", "Table 2, and rows it lacks", ("isic2018",), _unique(TABLE_2, SINGLE_MODULES)),
+        Suite("ablation-dilations", "Table 3", ("isic2018",), TABLE_3),
+    )
+}
+SUITES["all"] = Suite(
+    "all",
+    "everything above but quick",
+    ("isic2018", "isic2017"),
+    _unique(*(suite.networks for suite in SUITES.values())),
+)
+
+
+def named(name: str) -> Suite:
+    """Raises RequestError for an unknown name."""
+    if name not in SUITES:
+        raise RequestError(f"There is no suite {name!r}; --suite takes one of: {', '.join(SUITES)}.")
+    return SUITES[name]
+
+
+def cells(suite: Suite, recipe: str, networks: tuple[str, ...], seeds: tuple[int, ...]) -> list[Cell]:
+    """The plan in order of work: data set by data set, network by network, all seeds of one together.
+
+    `all` runs the ablations on ISIC2018 alone, as the paper does.
+    """
+    if suite.name == "all":
+        parts = [part for part in SUITES.values() if part.name not in ("all", "quick")]
+        planned = [cell for part in parts for cell in cells(part, recipe, networks, seeds)]
+        return list(dict.fromkeys(planned))
+    chosen = [name for name in networks if name in suite.networks or name not in SUITES["all"].networks]
+    return [Cell(dataset, recipe, name, seed) for dataset in suite.datasets for name in chosen for seed in seeds]

@@ -1,0 +1,243 @@
+"""The training loop: all seeds of one network at once.
+
+The R replicas of a network live in one set of tensors with a leading replica axis. One forward pass is
+`vmap(functional_call)` over that axis, the R losses are summed, and one AdamW steps the stack: replicas cannot feel
+each other, because no operation mixes them and each draws from its own seed and the epoch number alone. With R = 1 the
+same code runs without `vmap`.
+
+Letters: R replicas, B images of a batch, N images of a split, H = W pixels.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from math import isfinite
+from threading import Event, Lock
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, stack_module_state, vmap
+
+from benchmarks import registry
+from benchmarks.augment import ImageStore, draw_epoch
+from benchmarks.losses import bce_dice_per_image
+from benchmarks.metrics import counts
+from benchmarks.recipe import Recipe
+from results.metrics import pooled
+
+Tensors = dict[str, Tensor]
+_INITIALISING = Lock()  # torch's global generator is one for all threads
+
+
+class Interrupted(Exception):
+    """The stop event was set; the last checkpoint stands."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """One data set on the device, cut into its splits."""
+
+    train: ImageStore
+    validation: ImageStore
+    test: ImageStore
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """One row of history.csv."""
+
+    epoch: int
+    lr: float
+    train_loss: float
+    validation_loss: float
+    validation_miou: float
+    validation_dsc: float
+
+
+@dataclass
+class Progress:
+    """What one replica has been through: enough, with its tensors, to go on as if nothing had happened."""
+
+    seed: int
+    epoch: int = 0
+    best_epoch: int = 0
+    best_loss: float = float("inf")
+    seconds: float = 0.0
+    """Wall time of training and validation, with the replicas beside it."""
+    images: int = 0
+    """Training images seen."""
+    history: list[dict] = field(default_factory=list)
+    failed_at: int | None = None
+
+    def record(self, row: EpochRecord) -> bool:
+        """Take note of an epoch; True where its validation loss is the lowest so far."""
+        self.epoch = row.epoch
+        self.history.append(asdict(row))
+        improved = row.validation_loss < self.best_loss  # False for NaN
+        if improved:
+            self.best_epoch, self.best_loss = row.epoch, row.validation_loss
+        if self.failed_at is None and not (isfinite(row.train_loss) and isfinite(row.validation_loss)):
+            self.failed_at = row.epoch
+        return improved
+
+
+def initialised(network: str, size: int, seed: int) -> nn.Module:
+    """A network with the initial weights of this seed, whatever else was drawn before."""
+    with _INITIALISING, torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return registry.build_for_training(network, size)
+
+
+class Replicas:
+    """R replicas of one network on one device: stacked parameters, buffers and AdamW's moments, and the best so far."""
+
+    def __init__(
+        self,
+        network: str,
+        seeds: tuple[int, ...],
+        recipe: Recipe,
+        device: torch.device,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        modules = [initialised(network, recipe.size, seed).to(device, dtype) for seed in seeds]
+        self.name, self.recipe, self.device = network, recipe, device
+        self.module, self.entry = modules[0], registry.entry(network)
+        self.parameters, self.buffers = stack_module_state(modules)  # each tensor (R, ...)
+        self.optimizer = torch.optim.AdamW(
+            self.parameters.values(),
+            lr=recipe.lr,
+            betas=(recipe.beta1, recipe.beta2),
+            eps=recipe.eps,
+            weight_decay=recipe.weight_decay,
+            fused=True,
+        )
+        self.best = {name: tensor.detach().clone() for name, tensor in self.tensors().items()}
+        self.progress = [Progress(seed) for seed in seeds]
+
+    def __len__(self) -> int:
+        return len(self.progress)
+
+    @property
+    def epoch(self) -> int:
+        """Epochs done; the same for all replicas of a group."""
+        return self.progress[0].epoch
+
+    def tensors(self) -> Tensors:
+        """Stacked parameters and buffers, each (R, ...), by name."""
+        return {**self.parameters, **self.buffers}
+
+    def _prepared(self, images: Tensor) -> Tensor:
+        return images if self.entry.preprocess is None else self.entry.preprocess(images)
+
+    def losses(self, images: Tensor, masks: Tensor, draws: Tensor) -> Tensor:
+        """Training losses (R,) of images (R, B, 3, H, W), masks (R, B, 1, H, W) and draws (R, DRAWS)."""
+        self.module.train()
+
+        def one(parameters: Tensors, buffers: Tensors, images: Tensor, masks: Tensor, draws: Tensor) -> Tensor:
+            def forward(x: Tensor) -> Tensor:
+                return functional_call(self.module, (parameters, buffers), (self._prepared(x),))
+
+            return self.entry.objective(forward, images, masks, draws)
+
+        if len(self) == 1:
+            parameters, buffers = _unstacked(self.parameters), _unstacked(self.buffers)
+            return one(parameters, buffers, images.squeeze(0), masks.squeeze(0), draws.squeeze(0)).unsqueeze(0)
+        return vmap(one)(self.parameters, self.buffers, images, masks, draws)
+
+    def logits(self, images: Tensor, tensors: Tensors) -> Tensor:
+        """Evaluation logits (R, B, 1, H, W) of images (B, 3, H, W) under stacked `tensors`."""
+        self.module.eval()
+
+        def one(tensors: Tensors, images: Tensor) -> Tensor:
+            return functional_call(self.module, tensors, (self._prepared(images),))
+
+        if len(self) == 1:
+            return one(_unstacked(tensors), images).unsqueeze(0)
+        return vmap(one, in_dims=(0, None))(tensors, images)
+
+    def step(self, images: Tensor, masks: Tensor, draws: Tensor) -> Tensor:
+        """One optimizer step; returns the losses (R,) before it."""
+        losses = self.losses(images, masks, draws)
+        losses.sum().backward()
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return losses.detach()
+
+    def keep_best(self, improved: list[bool]) -> None:
+        """Copy the present weights of the replicas that improved over their best ones."""
+        rows = torch.tensor([k for k, better in enumerate(improved) if better], device=self.device, dtype=torch.int64)
+        if len(rows):
+            for name, tensor in self.tensors().items():
+                self.best[name].index_copy_(0, rows, tensor.detach().index_select(0, rows))
+
+
+def _unstacked(tensors: Tensors) -> Tensors:
+    """The tensors of the only replica, as views."""
+    return {name: tensor.squeeze(0) for name, tensor in tensors.items()}
+
+
+def train_epoch(replicas: Replicas, data: ImageStore, epoch: int, stop: Event) -> Tensor:
+    """One pass of every replica over its own shuffling of the training split; mean loss of each, (R,)."""
+    recipe, device = replicas.recipe, replicas.device
+    for group in replicas.optimizer.param_groups:
+        group["lr"] = recipe.lr_at(epoch)
+    total, seen = torch.zeros(len(replicas), device=device), 0
+    draws = [draw_epoch(each.seed, epoch, len(data), recipe.batch, recipe.augment) for each in replicas.progress]
+    for same_width in zip(*draws, strict=True):  # full batches, then the rest
+        index, turn, rotation, objective = (
+            torch.stack([torch.from_numpy(getattr(d, name)) for d in same_width], dim=1).to(device)
+            for name in ("order", "turn", "rotation", "objective")
+        )  # (steps, R, B), and (steps, R, DRAWS)
+        for step in range(len(index)):
+            if stop.is_set():
+                raise Interrupted
+            shape = index[step].shape  # (R, B)
+            batch = data.augmented(index[step].flatten(), turn[step].flatten(), rotation[step].flatten())
+            images, masks = (each.unflatten(0, shape) for each in batch)
+            total += replicas.step(images, masks, objective[step]) * shape[1]
+            seen += shape[1]
+    return total / seen
+
+
+@torch.no_grad()
+def evaluate(
+    replicas: Replicas, data: ImageStore, tensors: Tensors, *, batch: int = 16, limit: int | None = None
+) -> tuple[Tensor, Tensor]:
+    """BCE + Dice of each image, (R, N), and its tp, fp, fn, tn in pixels, (R, N, 4) int64, in eval mode.
+
+    tensors: stacked weights and buffers to evaluate. limit: only so many images, from the first.
+    """
+    losses, pixel_counts = [], []
+    end = len(data) if limit is None else limit
+    for start in range(0, end, batch):
+        stop = min(start + batch, end)
+        images, masks = data.plain(start, stop)
+        logits = replicas.logits(images, tensors)  # (R, B, 1, H, W)
+        losses.append(torch.stack([bce_dice_per_image(each, masks) for each in logits]))
+        pixel_counts.append(counts(logits, data.truth(start, stop)))
+    return torch.cat(losses, dim=1), torch.cat(pixel_counts, dim=1)
+
+
+def train(replicas: Replicas, data: Data, after_epoch: Callable[[Replicas], None], stop: Event) -> None:
+    """Train from where the replicas stand to the recipe's last epoch, keeping each one's best weights.
+
+    The best epoch is the one of lowest validation loss. A replica whose loss is not finite is marked in its progress
+    and the others go on, until none is left. Raises Interrupted when `stop` is set.
+    """
+    for epoch in range(replicas.epoch + 1, replicas.recipe.epochs + 1):
+        started = time.perf_counter()
+        train_losses = train_epoch(replicas, data.train, epoch, stop).tolist()
+        losses, pixel_counts = evaluate(replicas, data.validation, replicas.tensors())
+        validation_losses, metrics = losses.mean(dim=1).tolist(), [pooled(each) for each in pixel_counts.cpu().numpy()]
+        seconds = time.perf_counter() - started
+        improved = []
+        for k, progress in enumerate(replicas.progress):
+            lr, (miou, dsc) = replicas.recipe.lr_at(epoch), (metrics[k]["miou"], metrics[k]["dsc"])
+            row = EpochRecord(epoch, lr, train_losses[k], validation_losses[k], miou, dsc)
+            progress.seconds += seconds
+            progress.images += len(data.train)
+            improved.append(progress.record(row))
+        replicas.keep_best(improved)
+        after_epoch(replicas)
+        if all(progress.failed_at for progress in replicas.progress):
+            return
