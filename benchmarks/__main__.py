@@ -1,0 +1,300 @@
+"""python -m benchmarks ...: the one room that knows all others. Heavy imports stay in the command that needs them."""
+
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from results import store
+from results.errors import RequestError
+from results.metrics import METRICS
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from benchmarks.recipe import Recipe
+    from benchmarks.runner import Job, Plan
+    from benchmarks.suites import Suite
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Reproduce AULUNet and the networks it is compared with, from raw ISIC data to tables. "
+    "Exit codes: 0 fine, 1 a check or a training failed, 2 the request or the data is wrong.",
+)
+console = Console(width=None if sys.stdout.isatty() else 120)
+
+Results = Annotated[
+    Path | None,
+    typer.Option("--results", help="Folder that holds runs/ (default: results/ of this checkout).", file_okay=False),
+]
+Networks = Annotated[
+    list[str] | None,
+    typer.Option("--network", help="Only this network; may be repeated. Also smp:<architecture>/<encoder>."),
+]
+Plugins = Annotated[
+    list[str] | None,
+    typer.Option("--plugin", help="Python file or module with a list NETWORKS of your own networks; may be repeated."),
+]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+
+
+@app.command()
+def run(
+    suite: Annotated[str, typer.Option(help="What to run; `list suites` shows them.")] = "quick",
+    network: Networks = None,
+    seeds: Annotated[
+        str | None, typer.Option(help="How many seeds (5 means 1 to 5), or which: 2,4. Default: the suite's.")
+    ] = None,
+    recipe: Annotated[str | None, typer.Option(help="Training settings by name. Default: the suite's.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Change the recipe: passes over the training split.")] = None,
+    size: Annotated[int | None, typer.Option(help="Change the recipe: side of the images, pixels.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Change the recipe: images a step.")] = None,
+    split: Annotated[str | None, typer.Option(help="Change the recipe: paper or sorted.")] = None,
+    device: Device = "auto",
+    plugin: Plugins = None,
+    results: Results = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and its cost; train nothing.")] = False,
+) -> None:
+    """Train and score the cells of a suite: skips what is finished, resumes what was interrupted."""
+    from benchmarks import recipe as recipes
+    from benchmarks import registry, suites
+
+    for source in plugin or []:
+        registry.load_plugin(source)
+    chosen = suites.named(suite)
+    settings = recipes.named(recipe or chosen.recipe).changed(epochs=epochs, size=size, batch=batch, split=split)
+    names = tuple(dict.fromkeys(network or chosen.networks))
+    for name in names:
+        registry.entry(name)
+    cells = suites.cells(chosen, settings.name, names, _seeds(seeds, chosen))
+    root = results or store.results_root()
+    from benchmarks import runner
+
+    plan = runner.plan(cells, root)
+    _show_plan(plan, settings.name)
+    problems = _run_data_sets(plan, settings, root, device, dry_run)
+    for failure in plan.failed:
+        problems.append(f"{failure.cell} failed before: {failure.reason}; delete {failure.folder} to try again.")
+    if not dry_run:
+        _show_means(cells, root)
+    for problem in problems:
+        console.print(f"[red]Failed:[/] {escape(problem)}", highlight=False)
+    if problems:
+        raise typer.Exit(1)
+
+
+def _seeds(text: str | None, suite: "Suite") -> tuple[int, ...]:
+    """ "5" is 1 to 5; "2,4" is just these; None is the suite's. Raises RequestError for anything else."""
+    if text is None:
+        return suite.seeds
+    try:
+        numbers = [int(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        numbers = []
+    if not numbers or min(numbers) < 1:
+        raise RequestError(f"--seeds is {text!r}; give how many (5) or which (2,4), as positive whole numbers.")
+    return tuple(dict.fromkeys(numbers)) if "," in text else tuple(range(1, numbers[0] + 1))
+
+
+def _show_plan(plan: "Plan", recipe: str) -> None:
+    console.print(
+        f"Recipe {recipe}: {len(plan.todo)} cells to do, {len(plan.done)} done, {len(plan.failed)} failed before.",
+        highlight=False,
+    )
+
+
+def _run_data_sets(plan: "Plan", recipe: "Recipe", root: Path, device: str, dry_run: bool) -> list[str]:
+    """Run, or only estimate, what is to do, data set by data set; sentences about what failed."""
+    from benchmarks import datasets, runner
+    from benchmarks.progress import Reporter
+
+    problems = []
+    for name in dict.fromkeys(cell.dataset for cell in plan.todo):
+        cells = [cell for cell in plan.todo if cell.dataset == name]
+        prepared = datasets.load(name, recipe.size)
+        chosen = runner.device_named(device)
+        with Reporter(console) as reporter:
+            job = runner.Job(prepared, runner.on_device(prepared, recipe, chosen), recipe, root, chosen, reporter)
+            if dry_run:
+                _show_costs(cells, job)
+                continue
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
+            outcome = runner.execute(cells, job)
+        problems += [f"{network}: {what}." for network, what in outcome.errors]
+        problems += [f"{failure.cell}: {failure.reason}." for failure in outcome.failed]
+        if outcome.interrupted:
+            console.print("Stopped. Run the same command again to go on from the last checkpoints.", highlight=False)
+            raise typer.Exit(130)
+    return problems
+
+
+def _show_costs(cells: list[store.Cell], job: "Job") -> None:
+    from benchmarks import cost
+
+    table = Table("network", "cells", "images/s", "time", title=f"{cells[0].dataset}, {job.recipe.name}, {job.device}")
+    costs = {}
+    for name in dict.fromkeys(cell.network for cell in cells):
+        mine = [cell for cell in cells if cell.network == name]
+        costs[name] = cost.measure(name, len(mine), job)
+        table.add_row(
+            name, str(len(mine)), f"{costs[name].images_per_second:.0f}", _clock(cost.makespan(mine, costs, job))
+        )
+    console.print(table)
+    console.print(f"Estimated time of all: {_clock(cost.makespan(cells, costs, job))}", highlight=False)
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
+
+
+def _show_means(cells: list[store.Cell], root: Path) -> None:
+    """Mean and standard deviation over seeds of what this request now has, one line a network."""
+    import numpy as np
+
+    wanted = set(cells)
+    runs = [run for run in store.load(root).runs if run.cell in wanted]
+    if not runs:
+        return
+    table = Table("data set", "network", "n", *(f"{metric.heading} %" for metric in METRICS))
+    for key in dict.fromkeys((cell.dataset, cell.network) for cell in cells):
+        mine = [run.metrics for run in runs if (run.cell.dataset, run.cell.network) == key]
+        if mine:
+            values = [np.array([metrics[metric.name] for metrics in mine]) * 100 for metric in METRICS]
+            shown = [f"{each.mean():.2f}" + (f" ±{each.std(ddof=1):.2f}" if len(each) > 1 else "") for each in values]
+            table.add_row(*key, str(len(mine)), *shown)
+    console.print(table)
+    console.print("`python -m benchmarks report` puts them beside the published numbers.", highlight=False)
+
+
+@app.command()
+def report(
+    formats: Annotated[str, typer.Option("--format", help="Any of html, md, latex, csv.")] = "html,md,latex,csv",
+    output: Annotated[Path, typer.Option(help="Folder to write to.", file_okay=False)] = Path("reports/rendered"),
+    results: Results = None,
+) -> None:
+    """Render tables, figures and the page from published numbers and stored runs. Needs no torch."""
+    from reports import render
+
+    chosen = {each.strip() for each in formats.split(",")}
+    written = render.render(results or store.results_root(), output, chosen, pictures=_pictures)
+    for path in written:
+        console.print(str(path), highlight=False)
+
+
+def _pictures(dataset: str, ids: "Sequence[str]") -> "dict[str, tuple[np.ndarray, np.ndarray]]":
+    """Photographs (H, W, 3) uint8 and truths (H, W) bool by id; empty where the data set is not prepared here."""
+    from benchmarks import datasets
+
+    try:
+        prepared = datasets.load(dataset)
+    except RequestError:
+        return {}
+    rows = {name: row for row, name in enumerate(prepared.ids)}
+    return {name: (prepared.images[rows[name]], prepared.masks[rows[name]] >= 128) for name in ids if name in rows}
+
+
+@app.command()
+def data(
+    name: Annotated[str, typer.Argument(help="isic2018, isic2017 or synthetic.")],
+    source: Annotated[
+        Path | None, typer.Option("--from", help="Official zips or folders, or a zip or folder of images/ and masks/.")
+    ] = None,
+    download: Annotated[bool, typer.Option("--download", help="Fetch the official archives (several GB).")] = False,
+    size: Annotated[int, typer.Option(help="Side of the prepared images, pixels.")] = 256,
+) -> None:
+    """Prepare a data set once: verify, decode, resize and store it in the cache folder."""
+    from benchmarks import datasets
+
+    prepared = datasets.prepare(name, source, download=download, size=size)
+    split = prepared.split("paper")
+    console.print(
+        f"{name}: {len(prepared.ids)} images at {prepared.size} px "
+        f"({len(split.train)} / {len(split.validation)} / {len(split.test)}), fingerprint {prepared.fingerprint[:12]}, "
+        f"in {prepared.folder}",
+        highlight=False,
+    )
+
+
+@app.command("list")
+def list_(
+    what: Annotated[str, typer.Argument(help="networks, suites or runs.")],
+    plugin: Plugins = None,
+    results: Results = None,
+) -> None:
+    """Show what there is: networks with their true parameter counts, suites, or stored runs."""
+    shown = {"networks": _list_networks, "suites": _list_suites, "runs": _list_runs}
+    if what not in shown:
+        raise RequestError(f"There is no list of {what!r}; `list` takes networks, suites or runs.")
+    if what == "networks":
+        from benchmarks import registry
+
+        for source in plugin or []:
+            registry.load_plugin(source)
+    console.print(shown[what](results or store.results_root()))
+
+
+def _list_networks(root: Path) -> Table:
+    import torch
+
+    from benchmarks import registry
+
+    table = Table("name", "label", "parameters", "venue", "compared with", "sizes")
+    for name in registry.names():
+        entry = registry.entry(name)
+        with torch.device("meta"):
+            parameters = sum(parameter.numel() for parameter in registry.build(name).parameters())
+        table.add_row(name, entry.label, f"{parameters:,}", entry.venue, entry.upstream or "-", entry.sizes)
+    return table
+
+
+def _list_suites(root: Path) -> Table:
+    from benchmarks.suites import SUITES
+
+    table = Table("suite", "what", "data", "networks", "seeds", "recipe")
+    for suite in SUITES.values():
+        sets, networks = ", ".join(suite.datasets), ", ".join(suite.networks)
+        table.add_row(suite.name, suite.description, sets, networks, str(len(suite.seeds)), suite.recipe)
+    return table
+
+
+def _list_runs(root: Path) -> Table:
+    stored = store.load(root)
+    table = Table("data set", "recipe", "network", "seed", "mIoU %", "best epoch", "device", "finished")
+    for each in stored.runs:
+        cell, record = each.cell, each.report
+        best, device, when = (str(record.get(key, "-")) for key in ("best_epoch", "device", "finished_at"))
+        shown = f"{each.metrics['miou'] * 100:.2f}"
+        table.add_row(cell.dataset, cell.recipe, cell.network, str(cell.seed), shown, best, device, when)
+    for failure in stored.failures:
+        cell = failure.cell
+        table.add_row(cell.dataset, cell.recipe, cell.network, str(cell.seed), "failed", f"{failure.epoch}", "-", "-")
+    for problem in stored.problems:
+        console.print(f"[red]Damaged:[/] {escape(str(problem))}", highlight=False)
+    return table
+
+
+def main() -> None:
+    """The command line; a user's mistake ends in one sentence and exit code 2."""
+    try:
+        app()
+    except RequestError as error:
+        Console(stderr=True, soft_wrap=True).print(f"[red]Error:[/] {escape(str(error))}", highlight=False)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        Console(stderr=True).print("Stopped.")
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

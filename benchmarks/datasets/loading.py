@@ -1,0 +1,108 @@
+"""Opening a prepared set at the size asked for; smaller sizes are derived once, synthetic pictures are drawn once."""
+
+import functools
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from benchmarks.datasets import pixels, splits, store, synthetic
+from results.errors import RequestError
+
+NAMES = ("isic2018", "isic2017", "synthetic")
+BASE_SIZE = 256  # smaller sizes are derived from this one where it is there
+SMALLEST_SIZE = 8
+
+
+class NotPrepared(RequestError):
+    """The data set, or its full size, is not in the cache folder; the sentence holds the command to type."""
+
+
+def check_request(name: str, size: int) -> None:
+    """RequestError for an unknown data set or a size that is no size."""
+    if name not in NAMES:
+        raise RequestError(f"There is no data set {name!r}; choose one of {', '.join(NAMES)}.")
+    if size < SMALLEST_SIZE:
+        raise RequestError(f"--size {size} is too small; give the side in pixels, {SMALLEST_SIZE} or more.")
+
+
+def load(name: str, size: int = BASE_SIZE, seed: int = synthetic.SEED) -> store.PreparedSet:
+    """Open a data set at `size` pixels, memory-mapped.
+
+    A size smaller than the prepared one is derived from it once, bilinear, and kept. `synthetic` is drawn on first use
+    from `seed`, which the others ignore. Raises NotPrepared with the command that prepares the set, and RequestError
+    for an unknown name or a damaged set.
+    """
+    check_request(name, size)
+    home = store.cache_folder() / name
+    if name == "synthetic":
+        return _drawn(home, size, seed)
+    folder = home / str(size)
+    if _is_current(folder):
+        return store.read(folder)
+    parent = _larger(home, size)
+    if parent is None:
+        raise NotPrepared(_what_to_type(name, size, home))
+    with store.locked(home):
+        if _is_current(folder):
+            return store.read(folder)
+        original = store.read(parent)
+        origin = {"derived_from": {"size": original.size, "fingerprint": original.fingerprint}}
+        return store.write(folder, name, size, original.ids, _smaller(original, size), origin)
+
+
+def _is_current(folder: Path) -> bool:
+    """Whether a set is there and, if it was derived, whether from what is prepared now."""
+    about = store.described(folder)
+    if about is None or "derived_from" not in about:
+        return about is not None
+    parent = store.described(folder.with_name(str(about["derived_from"]["size"])))
+    return parent is None or parent["fingerprint"] == about["derived_from"]["fingerprint"]
+
+
+def _prepared_sizes(home: Path) -> list[int]:
+    """Sizes prepared from files, ascending; derived ones are no parents."""
+    sizes = (int(path.name) for path in home.glob("*") if path.name.isdecimal())
+    return sorted(size for size in sizes if "derived_from" not in (store.described(home / str(size)) or {}))
+
+
+def _larger(home: Path, size: int) -> Path | None:
+    sizes = [each for each in _prepared_sizes(home) if each > size]
+    if not sizes:
+        return None
+    return home / str(BASE_SIZE if BASE_SIZE in sizes else sizes[0])
+
+
+def _what_to_type(name: str, size: int, home: Path) -> str:
+    command = f"python -m benchmarks data {name}"
+    option = "" if size <= BASE_SIZE else f" --size {size}"
+    if sizes := _prepared_sizes(home):
+        return (
+            f"{name} is prepared at {sizes[-1]} pixels, too few for {size}; prepare it again from the full-size "
+            f"originals: {command} --from PATH --size {size}, or with --download in place of --from PATH."
+        )
+    return f"{name} is not prepared; type: {command} --from PATH{option}, or: {command} --download{option}."
+
+
+def _smaller(original: store.PreparedSet, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def both(position: int) -> tuple[np.ndarray, np.ndarray]:
+        image, mask = (Image.fromarray(pixels_of[position]) for pixels_of in (original.images, original.masks))
+        return np.asarray(pixels.resized(image, size)), np.asarray(pixels.resized(mask, size))
+
+    return pixels.in_order(both, range(len(original.ids)))
+
+
+def _drawn(home: Path, size: int, seed: int) -> store.PreparedSet:
+    """The synthetic set, drawn again whenever the drawing code has changed."""
+    version = hashlib.sha256(Path(synthetic.__file__).read_bytes()).hexdigest()[:8]
+    folder = home / f"{size}-seed-{seed}-{version}"
+    if store.described(folder) is None:
+        with store.locked(home):
+            if store.described(folder) is None:
+                ids = [f"synthetic_{number:04d}" for number in range(sum(splits.COUNTS["synthetic"]))]
+                draw = functools.partial(synthetic.draw, size=size, seed=seed)
+                pictures = pixels.in_order(draw, range(len(ids)))
+                return store.write(folder, "synthetic", size, ids, pictures, {"seed": seed})
+    return store.read(folder)
