@@ -1,5 +1,6 @@
 """python -m benchmarks ...: the one room that knows all others. Heavy imports stay in the command that needs them."""
 
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -202,6 +203,104 @@ def _pictures(dataset: str, ids: "Sequence[str]") -> "dict[str, tuple[np.ndarray
         return {}
     rows = {name: row for row, name in enumerate(prepared.ids)}
     return {name: (prepared.images[rows[name]], prepared.masks[rows[name]] >= 128) for name in ids if name in rows}
+
+
+@app.command()
+def check(
+    junit: Annotated[Path | None, typer.Option(help="Also write the outcome as JUnit XML.", dir_okay=False)] = None,
+    baseline: Annotated[
+        Path | None, typer.Option(help="CSV of accepted measured values; one that moved fails.", dir_okay=False)
+    ] = None,
+    accept: Annotated[bool, typer.Option("--accept", help="Record the stored values in --baseline instead.")] = False,
+    results: Results = None,
+) -> None:
+    """Hold counts and stored runs against the published numbers and accepted values; exit 1 where one contradicts."""
+    from reports import baseline as baselines
+    from reports.check import check as held
+    from reports.evidence import load_everything
+
+    root = results or store.results_root()
+    if accept:
+        if baseline is None:
+            raise RequestError("--accept needs --baseline FILE, the file to record the values in.")
+        for sentence in baselines.accept(load_everything(root).runs, baseline):
+            console.print(sentence, highlight=False, markup=False)
+        return
+    result = held(root, _live_counts(), baseline)
+    console.print(result.text(), highlight=False, markup=False, soft_wrap=True)
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        for annotation in result.annotations():
+            typer.echo(annotation)
+    if junit is not None:
+        store.write_text(junit, result.junit())
+    raise typer.Exit(result.exit_status)
+
+
+def _live_counts() -> dict[str, dict[str, int]] | None:
+    """What the networks count now, by name and column; None where torch or fvcore is absent."""
+    try:
+        from benchmarks import complexity, registry
+    except ImportError:
+        return None
+    try:
+        return complexity.table(registry.names()).drop(columns="input").set_index("network").to_dict("index")
+    except ImportError:
+        return None
+
+
+@app.command()
+def count(results: Results = None) -> None:
+    """Count parameters and operations of every network, by four counters, into complexity.csv."""
+    from benchmarks import complexity
+
+    path = (results or store.results_root()) / "complexity.csv"
+    counted = complexity.write(path)
+    table = Table("network", "parameters", "thop parameters", "thop MACs", "fvcore MACs", "true FLOPs")
+    for row in counted.itertuples():
+        numbers = (row.parameters, row.thop_parameters, row.thop_macs, row.fvcore_macs, row.flops)
+        table.add_row(str(row.network), *(f"{number:,}" for number in numbers))
+    console.print(table)
+    console.print(str(path), highlight=False)
+
+
+@app.command()
+def profile(
+    network: Networks = None,
+    device: Device = "auto",
+    size: Annotated[int, typer.Option(help="Side of the images, pixels.")] = 256,
+    threads: Annotated[int | None, typer.Option(help="CPU threads; default: all cores.")] = None,
+    machine: Annotated[str | None, typer.Option(help="Name of this machine in the report.")] = None,
+    plugin: Plugins = None,
+    results: Results = None,
+) -> None:
+    """Measure latency, throughput, memory and weights of networks on this machine. Run it on an idle one."""
+    from benchmarks import profiling, registry, runner, suites
+
+    for source in plugin or []:
+        registry.load_plugin(source)
+    table = Table("network", "latency ms (batch 1)", "images/s (batch 32)", "peak MB", "weights kB")
+
+    def announce(row: dict) -> None:
+        latency, throughput = row["latency_ms"]["median"], row["throughput_ips"]["median"]
+        table.add_row(
+            row["network"],
+            f"{latency:.1f}",
+            f"{throughput:.1f}",
+            f"{row['peak_memory_mb']:.0f}",
+            f"{row['weights_kb']:.0f}",
+        )
+
+    path = profiling.profile(
+        network or list(suites.TABLE_1),
+        runner.device_named(device),
+        results or store.results_root(),
+        size=size,
+        threads=threads,
+        machine=machine,
+        announce=announce,
+    )
+    console.print(table)
+    console.print(str(path), highlight=False)
 
 
 @app.command()

@@ -16,9 +16,15 @@ from torch import Tensor
 
 from benchmarks.train import Progress, Replicas
 from results.errors import RequestError
+from results.store import Cell
 
 Identity = dict[str, str]
 """What a checkpoint must agree on to be continued: data set, recipe, network, seed, data fingerprint."""
+
+
+def identity(cell: Cell, fingerprint: str) -> Identity:
+    """Of a cell on the data with this fingerprint."""
+    return {**{name: str(value) for name, value in asdict(cell).items()}, "fingerprint": fingerprint}
 
 
 def save(replicas: Replicas, paths: list[Path], identities: list[Identity]) -> None:

@@ -8,14 +8,14 @@ One file a machine, results/profiles/<machine>.json, since such numbers must nev
                "latency_ms": {"median", "q25", "q75", "n"}, "throughput_ips": {"median", "q25", "q75", "n"},
                "peak_memory_mb", "weights_kb"}]}
 
-A row is one network on one device ("cpu" or "cuda") at one image size and one number of CPU threads (null on CUDA); it is replaced
-when measured again. Units: 1 MB = 1e6 bytes, 1 kB = 1e3 bytes.
+A row is one network on one device ("cpu" or "cuda") at one image size and one number of CPU threads (null on CUDA); it
+is replaced when measured again. Units: 1 MB = 1e6 bytes, 1 kB = 1e3 bytes.
 
 * latency_ms: wall time of a forward pass of one image; on CUDA until the device has finished it.
 * throughput_ips: images a second in batches of 32; null where a batch does not fit the device's memory.
-* peak_memory_mb: of a forward pass of one image, weights and image included. On CUDA what the allocator handed out. On
-  CPU the bytes of all tensors that are alive at once; what a kernel allocates for itself is not seen. The resident
-  set of the process, which would show it, is mostly the library's.
+* peak_memory_mb: of a forward pass of one image, weights and image included. On CUDA with all that the allocator hands
+  out. On CPU the bytes of all tensors that are alive at once, a lower bound that is the same on every machine: what a
+  kernel allocates for itself is not seen. The resident set of the process would show that, but is mostly the library's.
 * weights_kb: the state dict as a safetensors file.
 
 All in eval mode and float32 (TF32 off), with random weights and images in [0, 255], after a warm-up.
@@ -59,7 +59,7 @@ class Effort:
     at_least: int = 5
     """Timed passes at least, however slow."""
     seconds: float = 10.0
-    """Time after which no further pass is begun."""
+    """Time after which no further pass is begun, once for the warm-up and once for the timed passes."""
 
 
 def profile(
@@ -79,10 +79,10 @@ def profile(
     default its processor, cores and GPU. announce: called with each row when it is stored.
     Raises RequestError for an unknown network, one that does not take the size, or a file of another machine or format.
     """
-    description = describe(machine)
+    names, description = list(names), describe(machine)
     path = root / "profiles" / f"{_slug(description['name'])}.json"
     rows = _stored_rows(path, description)
-    for name in (names := list(names)):
+    for name in names:
         entry = registry.entry(name)
         if not entry.accepts(size):
             raise RequestError(f"{name} takes {entry.sizes}, not --size {size}; choose another size or network.")
@@ -107,7 +107,7 @@ def describe(name: str | None = None) -> dict:
         "memory_gb": round(memory / 1e9),
         "device": gpu or "cpu",
         "system": platform.system(),
-        "python": platform.python_version(),
+        "python": ".".join(platform.python_version_tuple()[:2]),
         "torch": torch.__version__,
     }
 
@@ -139,7 +139,7 @@ def _key(row: dict) -> tuple:
 
 
 def _stored_rows(path: Path, description: dict) -> dict[tuple, dict]:
-    """The rows measured on this machine before. Raises RequestError where the file is damaged or not of this machine."""
+    """The rows measured before. Raises RequestError where the file is damaged, or of another machine or format."""
     if not path.exists():
         return {}
     cure = "move the file away, or give this machine another name"
@@ -197,19 +197,19 @@ def _measure(name: str, device: torch.device, size: int, effort: Effort) -> dict
 
 def _time(network: nn.Module, images: Tensor, effort: Effort) -> np.ndarray:
     """Seconds of each timed pass, (n,)."""
-    for _ in range(effort.warmup):
-        network(images)
-    _finish(images.device)
+    _passes(network, images, effort.warmup, 1, effort.seconds)
+    return np.array(_passes(network, images, effort.passes, effort.at_least, effort.seconds))
+
+
+def _passes(network: nn.Module, images: Tensor, at_most: int, at_least: int, limit: float) -> list[float]:
     timed: list[float] = []
     begun = time.perf_counter()
-    while len(timed) < effort.passes:
-        if len(timed) >= effort.at_least and time.perf_counter() - begun >= effort.seconds:
-            break
+    while len(timed) < at_least or (len(timed) < at_most and time.perf_counter() - begun < limit):
         start = time.perf_counter()
         network(images)
         _finish(images.device)
         timed.append(time.perf_counter() - start)
-    return np.array(timed)
+    return timed
 
 
 def _finish(device: torch.device) -> None:
@@ -236,22 +236,25 @@ def weights_bytes(network: nn.Module) -> int:
 
 
 def _peak_memory(network: nn.Module, image: Tensor, device: torch.device) -> int:
-    """Bytes, by the allocator on CUDA and by the tensors alive on CPU. Moves the network to the device."""
+    """Bytes in a forward pass. Leaves the network on the device."""
+    network, image = network.to(device), image.to(device)
     if device.type != "cuda":
         return live_bytes(network, image)
+    network(image)  # the libraries' workspaces, which stay allocated, are no network's
     _finish(device)
     before = torch.cuda.memory_allocated(device)
     torch.cuda.reset_peak_memory_stats(device)
-    network.to(device)(image.to(device))
+    network(image)
     _finish(device)
-    return torch.cuda.max_memory_allocated(device) - before
+    held = sum(tensor.nbytes for tensor in (*network.parameters(), *network.buffers(), image))
+    return held + torch.cuda.max_memory_allocated(device) - before
 
 
 def live_bytes(network: nn.Module, images: Tensor) -> int:
-    """Most bytes of tensors alive at once in a forward pass, with weights, buffers and `images`, which may be a view."""
-    given = [*network.parameters(), *network.buffers(), images.clone()]
-    with torch.no_grad(), _LiveStorages(given) as alive:
-        network(given[-1])
+    """Most bytes of tensors alive at once in a forward pass, with weights, buffers and images."""
+    images = images.clone()  # what is passed may be a view into more
+    with torch.no_grad(), _LiveStorages((*network.parameters(), *network.buffers(), images)) as alive:
+        network(images)
     return alive.peak
 
 

@@ -18,7 +18,6 @@ import torch
 
 from benchmarks import checkpoint, record, registry
 from benchmarks.augment import ImageStore
-from benchmarks.checkpoint import Identity
 from benchmarks.datasets import PreparedSet
 from benchmarks.progress import Reporter
 from benchmarks.recipe import Recipe
@@ -151,7 +150,9 @@ def _groups(cells: list[Cell], job: Job) -> list[list[Cell]]:
         return [[cell] for cell in cells]
 
     def stage(cell: Cell) -> tuple[str, int]:
-        return cell.network, checkpoint.epochs_done(_checkpoint(cell, job), _identity(cell, job))
+        return cell.network, checkpoint.epochs_done(
+            _checkpoint(cell, job), checkpoint.identity(cell, job.prepared.fingerprint)
+        )
 
     networks = list(dict.fromkeys(cell.network for cell in cells))
     stages = {cell: stage(cell) for cell in cells}
@@ -177,7 +178,7 @@ def _train_group(cells: list[Cell], job: Job) -> None:
     if job.stop.is_set():
         raise Interrupted
     paths = [_checkpoint(cell, job) for cell in cells]
-    identities = [_identity(cell, job) for cell in cells]
+    identities = [checkpoint.identity(cell, job.prepared.fingerprint) for cell in cells]
     replicas = Replicas(cells[0].network, tuple(cell.seed for cell in cells), job.recipe, job.device)
     if paths[0].exists():
         checkpoint.restore(replicas, paths, identities)
@@ -200,13 +201,3 @@ def _train_group(cells: list[Cell], job: Job) -> None:
 
 def _checkpoint(cell: Cell, job: Job) -> Path:
     return cell.folder(job.root) / "checkpoint.safetensors"
-
-
-def _identity(cell: Cell, job: Job) -> Identity:
-    return {
-        "dataset": cell.dataset,
-        "recipe": cell.recipe,
-        "network": cell.network,
-        "seed": str(cell.seed),
-        "fingerprint": job.prepared.fingerprint,
-    }

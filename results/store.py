@@ -218,6 +218,10 @@ def _read_run(cell: Cell, folder: Path) -> Run:
     claimed = [report.get(name) for name in ("dataset", "recipe", "network", "seed")]
     if claimed != [cell.dataset, cell.recipe, cell.network, cell.seed]:
         raise _Damaged(folder / "report.json", f"it speaks of {claimed}", "move the folder to where it belongs")
+    if any(config.get(name) != report.get(name) for name in ("dataset", "recipe", "network", "seed")):
+        raise _Damaged(folder / "config.json", "it does not speak of the cell that report.json speaks of")
+    if not (folder / "history.csv").exists():
+        raise _Damaged(folder / "history.csv", "the file is missing")
     per_image = _read_per_image(folder / "per_image.csv", config)
     run = Run(cell, folder, config, report, per_image)
     _compare_metrics(run)
@@ -232,7 +236,10 @@ def _read_per_image(path: Path, config: dict) -> pd.DataFrame:
         raise _Damaged(path, "the file is missing") from None
     except (ValueError, KeyError, pd.errors.ParserError) as error:
         raise _Damaged(path, f"it is not a table of id, tp, fp, fn, tn ({error})") from None
-    expected = config.get("split", {}).get("sizes", {}).get("test")
+    try:
+        expected = config["split"]["sizes"]["test"]
+    except (KeyError, TypeError):
+        raise _Damaged(path.with_name("config.json"), "it does not tell the sizes of the splits") from None
     if len(counts) != expected:
         raise _Damaged(path, f"it has {len(counts)} rows where the test split has {expected}; it was truncated")
     if counts.index.duplicated().any() or (counts < 0).any(axis=None):
@@ -245,7 +252,7 @@ def _read_per_image(path: Path, config: dict) -> pd.DataFrame:
 def _compare_metrics(run: Run) -> None:
     """report.json must say what per_image.csv says."""
     for metric in METRICS:
-        claimed = run.report.get("metrics", {}).get(metric.name)
+        claimed = (run.report.get("metrics") or {}).get(metric.name)
         if not isinstance(claimed, int | float) or not np.isfinite(claimed):
             raise _Damaged(run.folder / "report.json", f"its metric {metric.name!r} is {claimed!r}, not a number")
         if abs(claimed - run.metrics[metric.name]) > 1e-9:

@@ -15,7 +15,7 @@ import requests
 from benchmarks.datasets.archives import Archive
 from results.errors import RequestError
 
-CHUNK = 1 << 20  # bytes
+CHUNK = 1 << 16  # bytes; a broken transfer loses less than one
 TIMEOUT = 60  # seconds without a byte
 PAUSE = 2.0  # seconds before the first new try; doubled after each that brings nothing
 TRIES = 6  # in a row that bring nothing

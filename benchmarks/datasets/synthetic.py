@@ -161,7 +161,7 @@ def _lesion(scene: Scene, image: np.ndarray, depth: np.ndarray) -> np.ndarray:
     patches = 0.28 * scene.noise(rng.uniform(3, 7), octaves=4) + rng.uniform(0.03, 0.2) * scene.noise(48, octaves=2)
     texture = _texture(scene)
     kind = rng.choice(("brown", "dark", "pink", "faint"), p=(0.4, 0.25, 0.15, 0.2))
-    strength = {"brown": (0.45, 1.1), "dark": (1.3, 3.2), "pink": (0.1, 0.25), "faint": (0.16, 0.35)}[str(kind)]
+    strength = {"brown": (0.45, 1.1), "dark": (1.3, 3.2), "pink": (0.1, 0.25), "faint": (0.2, 0.38)}[str(kind)]
     melanin = rng.uniform(*strength) * (0.85 + centre + patches + texture)
     blood = rng.uniform(*((0.35, 0.8) if kind == "pink" else (0.0, 0.35))) * (0.8 + 0.3 * scene.noise(5, octaves=4))
     if scene.chance(0.35):

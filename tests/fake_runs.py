@@ -1,0 +1,249 @@
+"""Believable stored runs for tests: elliptical lesions, ellipses predicted with an error, everything else derived.
+
+Counts, metrics and masks of a fake run agree with each other; the error shrinks with `skill`, has a part that belongs
+to the image (all networks find the same ones hard), and a part of its own for each network and seed.
+"""
+
+import json
+import shutil
+import zlib
+from functools import lru_cache
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from results import store
+from results.metrics import COUNT_COLUMNS, per_image_mean, pooled
+from results.store import Cell
+
+SIZE = 64
+IMAGES = 40
+
+
+def ids(images: int = IMAGES) -> list[str]:
+    return [f"ISIC_{k:07d}" for k in range(images)]
+
+
+def _rng(*words: object) -> np.random.Generator:
+    return np.random.default_rng(zlib.crc32("/".join(map(str, words)).encode()))
+
+
+def _ellipses(parameters: np.ndarray, size: int) -> np.ndarray:
+    """(N, 4) centre and radii as fractions of the side to (N, size, size) bool."""
+    y, x = np.mgrid[:size, :size] / size
+    cx, cy, rx, ry = parameters.T[:, :, None, None]
+    return ((x - cx) / rx) ** 2 + ((y - cy) / ry) ** 2 <= 1
+
+
+@lru_cache
+def _lesions(dataset: str, images: int) -> np.ndarray:
+    rng = _rng(dataset)
+    return np.concatenate([rng.uniform(0.4, 0.6, (images, 2)), rng.uniform(0.12, 0.42, (images, 2))], axis=1)
+
+
+def truth(dataset: str = "isic2018", images: int = IMAGES, size: int = SIZE) -> np.ndarray:
+    """(N, H, W) bool."""
+    return _ellipses(_lesions(dataset, images), size)
+
+
+def prediction(cell: Cell, skill: float, images: int = IMAGES, size: int = SIZE) -> np.ndarray:
+    """(N, H, W) bool; a skill of 1 has no error, and a skill near 0.85 an IoU near 0.8."""
+    lesions = _lesions(cell.dataset, images)
+    rng = _rng(cell.dataset, "hard")
+    hardness, common = np.exp(rng.normal(0, 0.7, (images, 1))), rng.normal(size=(images, 4))
+    own = _rng(cell.network, cell.seed).normal(size=(images, 4))
+    error = (1 - skill) * hardness * (0.4 * common + 0.25 * own)
+    radii = lesions[:, 2:] * np.exp(error[:, 2:])
+    centre = lesions[:, :2] + lesions[:, 2:] * error[:, :2]
+    return _ellipses(np.concatenate([centre, radii], axis=1), size)
+
+
+def counts_of(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
+    """(N, H, W) bool twice to (N, 4): tp, fp, fn, tn."""
+    cases = (predicted & true, predicted & ~true, ~predicted & true, ~predicted & ~true)
+    return np.stack([case.sum(axis=(1, 2)) for case in cases], axis=1)
+
+
+def write_run(
+    root: Path,
+    dataset: str = "isic2018",
+    recipe: str = "paper",
+    network: str = "unet",
+    seed: int = 1,
+    *,
+    skill: float = 0.85,
+    images: int = IMAGES,
+    masks: int = 0,
+    epochs: int = 4,
+    label: str | None = None,
+) -> Path:
+    """Write one finished run; returns its folder. The first `masks` images keep their predicted mask."""
+    cell = Cell(dataset, recipe, network, seed)
+    predicted = prediction(cell, skill, images)
+    counts = counts_of(predicted, truth(dataset, images))
+    folder = cell.folder(root)
+    store.write_json(folder / "config.json", _config(cell, images, label or network))
+    store.write_csv(folder / "history.csv", _history(cell, epochs))
+    table = pd.DataFrame(counts, columns=list(COUNT_COLUMNS))
+    table.insert(0, "id", ids(images))
+    store.write_csv(folder / "per_image.csv", table)
+    (folder / "masks").mkdir(exist_ok=True)
+    for name, mask in zip(ids(images)[:masks], predicted, strict=False):
+        Image.fromarray(mask).save(folder / "masks" / f"{name}.png")
+    store.write_json(folder / "report.json", _report(cell, counts, epochs, images))
+    return folder
+
+
+def _split(images: int) -> dict:
+    sizes = {"train": 4 * images, "validation": images // 2, "test": images}
+    return {"rule": "paper", "selected_on": "validation", "scored_on": "test", "sizes": sizes}
+
+
+def _config(cell: Cell, images: int, label: str) -> dict:
+    return {
+        "format": store.FORMAT,
+        "dataset": cell.dataset,
+        "recipe": cell.recipe,
+        "recipe_settings": {"size": SIZE, "epochs": 4, "batch": 8},
+        "network": cell.network,
+        "label": label,
+        "venue": "test",
+        "seed": cell.seed,
+        "fingerprint": "0" * 16,
+        "size": SIZE,
+        "split": _split(images),
+        "base_recipe": cell.recipe.partition("+")[0],
+        "deviations": [],
+    }
+
+
+def _history(cell: Cell, epochs: int) -> pd.DataFrame:
+    epoch = np.arange(1, epochs + 1)
+    loss = 0.4 + 0.6 / epoch + 0.01 * _rng(cell, "history").random(epochs)
+    iou = 0.8 - 0.4 / epoch
+    columns = {"epoch": epoch, "lr": 1e-3 / epoch, "train_loss": loss, "validation_loss": loss + 0.05}
+    return pd.DataFrame({**columns, "validation_miou": iou, "validation_dsc": 2 * iou / (1 + iou)})
+
+
+def _report(cell: Cell, counts: np.ndarray, epochs: int, images: int) -> dict:
+    return {
+        "format": store.FORMAT,
+        "dataset": cell.dataset,
+        "recipe": cell.recipe,
+        "network": cell.network,
+        "seed": cell.seed,
+        "metrics": pooled(counts),
+        "per_image_mean": per_image_mean(counts),
+        "best_epoch": epochs,
+        "epochs": epochs,
+        "validation_loss": 0.5,
+        "split": _split(images),
+        "parameters": 28636,
+        "seconds": 60.0,
+        "images_per_second": 100.0,
+        "peak_memory_mb": 200.0,
+        "code": {"version": "0.1.0", "commit": "0" * 40, "dirty": False},
+        "torch": "2.0",
+        "python": "3.11",
+        "device": "cpu",
+        "host": {"machine": "x86_64", "cpus": 2},
+        "finished_at": "2025-01-01T00:00:00+00:00",
+    }
+
+
+def write_failure(root: Path, network: str, seed: int, *, dataset: str = "isic2018", recipe: str = "paper") -> Path:
+    """Write a seed that was given up; returns its folder."""
+    folder = Cell(dataset, recipe, network, seed).folder(root)
+    store.write_json(folder / "failed.json", {"epoch": 17, "reason": "the loss is not finite"})
+    return folder
+
+
+def write_suite(root: Path, skills: dict[str, float], seeds: int = 5, **arguments: object) -> None:
+    """Write `seeds` runs of each network: name -> skill. A test's files need not survive a power cut."""
+    with mock.patch("os.fsync"):
+        for network, skill in skills.items():
+            for seed in range(1, seeds + 1):
+                write_run(root, network=network, seed=seed, skill=skill, **arguments)  # type: ignore[arg-type]
+
+
+COUNTED = {  # network: parameters, thop_parameters, thop_macs
+    "unet": (7_765_985, 7_765_985, 13_745_780_000),
+    "scr_net": (811_788, 800_924, 1_567_470_000),
+    "aswin_unet": (46_913_892, 46_855_000, 14_180_961_696),
+    "c2sdg": (22_009_793, 22_009_793, 7_972_192_256),
+    "unext_s": (253_561, 253_561, 103_830_000),
+    "malunet": (177_943, 175_031, 82_970_000),
+    "ege_unet": (53_374, 45_806, 72_100_000),
+    "vm_unet": (27_427_561, 22_038_000, 4_111_859_712),
+    "lightm_unet": (403_302, 70_000, 390_725_632),
+    "lb_unet": (55_865, 38_489, 98_000_000),
+    "ulvm_unet": (49_457, 38_000, 60_240_000),
+    "aulunet_v1": (28_557, 28_557, 55_990_000),
+    "aulunet_v2": (31_245, 31_245, 56_480_000),
+    "aulunet_v3": (28_636, 28_636, 69_030_000),
+    "aulunet_m4": (24_056, 24_056, 56_370_000),
+    "aulunet_m5": (25_036, 25_036, 69_020_000),
+    **{f"aulunet_d{two}": (28_636, 28_636, 69_030_000) for two in (13, 24, 15, 17, 35)},
+    **{f"aulunet_d{three}": (26_279, 26_279, 78_580_000) for three in (123, 135, 157, 357)},
+}
+
+
+def live_counts() -> dict[str, dict[str, int]]:
+    """The fact sheets' counts in the fields of complexity.csv; fvcore's and the true operations are stand-ins."""
+    return {
+        network: {
+            "parameters": parameters,
+            "thop_parameters": seen,
+            "thop_macs": macs,
+            "fvcore_macs": macs,
+            "flops": 2 * macs,
+        }
+        for network, (parameters, seen, macs) in COUNTED.items()
+    }
+
+
+def write_complexity(root: Path) -> Path:
+    """Write complexity.csv with the fact sheets' counts."""
+    rows = [{"network": name, **counts, "input": "1x3x256x256"} for name, counts in live_counts().items()]
+    store.write_csv(root / "complexity.csv", pd.DataFrame(rows))
+    return root / "complexity.csv"
+
+
+def write_profile(root: Path, machine: str = "quiet-box", networks: tuple[str, ...] = ("unet", "aulunet_v3")) -> Path:
+    """Write a profile of one machine, on its CPU."""
+    rows = [
+        {
+            "network": network,
+            "device": "cpu",
+            "size": 256,
+            "threads": 2,
+            "latency_ms": {"median": 20.0 + k, "q25": 19.0 + k, "q75": 22.0 + k, "n": 30},
+            "throughput_ips": {"median": 60.0 - k, "q25": 58.0 - k, "q75": 61.0 - k, "n": 10},
+            "peak_memory_mb": 300.0 + k,
+            "weights_kb": 120.0 + k,
+        }
+        for k, network in enumerate(networks)
+    ]
+    description = {"name": machine, "cpu": "x86_64", "cores": 2, "memory_gb": 8, "device": "cpu", "torch": "2.0"}
+    path = root / "profiles" / f"{machine}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"format": 1, "machine": description, "rows": rows}), encoding="utf-8")
+    return path
+
+
+def copy_published(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the published tables that a test may damage; readers see it instead of the checkout's."""
+    shutil.copytree(store.PUBLISHED, folder)
+    monkeypatch.setattr(store, "PUBLISHED", folder)
+    return folder
+
+
+def pictures(dataset: str, wanted: list[str], images: int = IMAGES) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """What the command line hands to the qualitative figure: id -> (H, W, 3) uint8 photograph and (H, W) bool truth."""
+    masks = dict(zip(ids(images), truth(dataset, images), strict=True))
+    skin, lesion = np.array([220, 180, 160], np.uint8), np.array([110, 70, 50], np.uint8)
+    return {name: (np.where(masks[name][..., None], lesion, skin), masks[name]) for name in wanted}

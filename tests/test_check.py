@@ -1,0 +1,193 @@
+"""The check for CI: what fails, what is only listed, and how it is written down."""
+
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from reports.baseline import accept
+from reports.check import CheckResult, Status, check
+from reports.compare import Verdict, load_everything
+from results import store
+from results.errors import RequestError
+from tests import fake_runs
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Counts alone: nothing measured."""
+    folder = tmp_path / "results"
+    fake_runs.write_complexity(folder)
+    return folder
+
+
+def named(result: CheckResult, name: str) -> Status:
+    return next(item.status for item in result.items if item.name == name)
+
+
+def test_documented_contradictions_are_listed_and_pass(root: Path) -> None:
+    result = check(root, fake_runs.live_counts())
+    assert (result.exit_status, result.failures) == (0, [])
+    documented = {item.name for item in result.items if item.status is Status.DOCUMENTED}
+    assert documented == {
+        "unet params_m",
+        "unet gflops",
+        "scr_net params_m",
+        "aswin_unet params_m",
+        "c2sdg params_m",
+        "unext_s params_m",
+        "malunet params_m",
+        "lb_unet params_m",
+    }
+    lines = [line for line in result.counts if line.split()[0] in fake_runs.COUNTED]
+    assert len(lines) == len(fake_runs.COUNTED)  # one a network
+    assert "0.175 / 0.083" in lines[5]
+    assert "0.178 / 0.083  parameters contradicted (documented), reproduced" in lines[5]
+    assert result.verdicts[Verdict.CONTRADICTED] == 8
+    assert "Documented contradictions: 8" in result.text()
+
+
+def test_an_undocumented_contradiction_fails(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    published = fake_runs.copy_published(tmp_path / "published", monkeypatch)
+    path = published / "contradictions.csv"
+    path.write_text("".join(line for line in path.read_text().splitlines(True) if not line.startswith("malunet")))
+    result = check(root)
+    assert result.exit_status == 1
+    assert [item.name for item in result.failures] == ["malunet params_m"]
+    assert "Printed 0.175, counted 177,943, and thop sees 175,031." in result.text()
+
+
+def test_an_explanation_of_nothing_fails(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    published = fake_runs.copy_published(tmp_path / "published", monkeypatch)
+    with (published / "contradictions.csv").open("a") as file:
+        file.write("ege_unet,params_m,,It was wrong once.\n")
+    result = check(root)
+    assert [item.name for item in result.failures] == ["ege_unet params_m"]
+    assert "remove its line" in result.failures[0].message
+
+
+def test_missing_counts_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "HOME", tmp_path)
+    result = check(tmp_path)
+    assert len(result.failures) == 2 * len(fake_runs.COUNTED)
+    assert "python -m benchmarks count" in result.failures[0].message
+
+
+def test_stale_counts_fail(root: Path) -> None:
+    live = fake_runs.live_counts()
+    live["aulunet_v3"]["thop_macs"] += 1
+    del live["unet"]
+    live["fresh"] = live["ege_unet"]
+    result = check(root, live)
+    assert {item.name for item in result.failures} == {"aulunet_v3", "unet", "fresh"}
+    assert "thop_macs 69030000 -> 69030001" in result.text()
+
+
+@pytest.mark.parametrize(("skill", "verdict"), [(0.99, "above"), (0.5, "below")])
+def test_a_complete_row_outside_its_tolerance_fails(root: Path, skill: float, verdict: str) -> None:
+    fake_runs.write_suite(root, {"unet": skill})
+    result = check(root)
+    assert {item.name for item in result.failures} == {"isic2018 unet miou", "isic2018 unet dsc"}
+    assert f": {verdict}; " in result.failures[0].message
+
+
+def test_what_is_incomplete_does_not_fail(root: Path) -> None:
+    fake_runs.write_suite(root, {"unet": 0.99}, seeds=4)
+    fake_runs.write_suite(root, {"unet": 0.99}, recipe="paper+epochs=3")
+    fake_runs.write_suite(root, {"unet": 0.99}, dataset="synthetic")
+    result = check(root)
+    assert result.exit_status == 0
+    assert named(result, "isic2018 unet miou") is Status.SKIPPED
+
+
+def test_an_explained_difference_passes(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    published = fake_runs.copy_published(tmp_path / "published", monkeypatch)
+    with (published / "contradictions.csv").open("a") as file:
+        file.write("unet,miou,isic2018,Undertrained in print.\nunet,dsc,isic2018,As its mIoU.\n")
+    fake_runs.write_suite(root, {"unet": 0.99})
+    result = check(root)
+    assert result.exit_status == 0
+    assert named(result, "isic2018 unet miou") is Status.DOCUMENTED
+    assert result.verdicts[Verdict.ABOVE] == 2
+
+
+def test_a_failed_seed_is_loud(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_runs.write_failure(root, "vm_unet", 3)
+    result = check(root)
+    assert [item.name for item in result.failures] == ["isic2018 / paper / vm_unet / seed 3"]
+    published = fake_runs.copy_published(tmp_path / "published", monkeypatch)
+    with (published / "contradictions.csv").open("a") as file:
+        file.write("vm_unet,seeds,isic2018,It diverges in fp16 only.\n")
+    assert check(root).exit_status == 0
+
+
+def test_a_moved_number_fails_against_the_baseline(root: Path, tmp_path: Path) -> None:
+    baseline = tmp_path / "accepted.csv"
+    fake_runs.write_suite(root, {"unet": 0.80, "aulunet_akf": 0.85}, recipe="quick", seeds=2)
+    changes = accept(load_everything(root).runs, baseline)
+    assert len(changes) == 10
+    assert accept(load_everything(root).runs, baseline) == []
+    assert check(root, baseline=baseline).exit_status == 0
+    fake_runs.write_run(root, recipe="quick", network="aulunet_akf", seed=2, skill=0.851)
+    result = check(root, baseline=baseline)
+    assert {item.kind for item in result.failures} == {"baseline"}
+    assert {item.name.split(" / ")[2] for item in result.failures} == {"aulunet_akf"}
+    assert "use --accept" in result.failures[0].message
+    assert accept(load_everything(root).runs, baseline)
+    assert check(root, baseline=baseline).exit_status == 0
+
+
+def test_a_lost_or_added_seed_fails_against_the_baseline(root: Path, tmp_path: Path) -> None:
+    baseline = tmp_path / "accepted.csv"
+    fake_runs.write_suite(root, {"unet": 1.0}, recipe="quick", seeds=2)  # without error: every seed the same
+    accept(load_everything(root).runs, baseline)
+    fake_runs.write_run(root, recipe="quick", network="unet", seed=3, skill=1.0)
+    assert "(n = 2), now" in check(root, baseline=baseline).failures[0].message
+    fake_runs.shutil.rmtree(root / "runs")
+    assert "no run is stored" in check(root, baseline=baseline).failures[0].message
+
+
+def test_a_person_may_widen_a_tolerance(root: Path, tmp_path: Path) -> None:
+    baseline = tmp_path / "accepted.csv"
+    fake_runs.write_suite(root, {"unet": 0.80}, recipe="quick", seeds=2)
+    accept(load_everything(root).runs, baseline)
+    baseline.write_text(baseline.read_text().replace(",0.0001\n", ",0.5\n"))
+    fake_runs.write_run(root, recipe="quick", network="unet", seed=2, skill=0.84)
+    assert check(root, baseline=baseline).exit_status == 0
+    accept(load_everything(root).runs, baseline)
+    assert ",0.5\n" in baseline.read_text()
+
+
+@pytest.mark.parametrize("content", [None, "network,miou\nunet,0.8\n", ""])
+def test_an_unusable_baseline_is_refused(root: Path, tmp_path: Path, content: str | None) -> None:
+    baseline = tmp_path / "accepted.csv"
+    if content is not None:
+        baseline.write_text(content)
+    with pytest.raises(RequestError, match=r"accepted.csv .* --accept"):
+        check(root, baseline=baseline)
+
+
+def test_junit_counts_what_it_holds(root: Path) -> None:
+    fake_runs.write_suite(root, {"unet": 0.99})
+    result = check(root, fake_runs.live_counts())
+    suites = ElementTree.fromstring(result.junit())
+    suite = suites[0]
+    assert int(suite.attrib["tests"]) == len(suite) == len(result.items)
+    assert int(suite.attrib["failures"]) == len(suite.findall("testcase/failure")) == 2
+    assert int(suite.attrib["skipped"]) == len(suite.findall("testcase/skipped"))
+    failed = next(case for case in suite if case.find("failure") is not None)
+    assert failed.attrib == {"classname": "metrics", "name": "isic2018 unet miou"}
+
+
+def test_annotations_name_the_file_and_escape(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(root.parent)
+    fake_runs.write_suite(root, {"unet": 0.99})
+    lines = check(root).annotations()
+    errors = [line for line in lines if line.startswith("::error ")]
+    assert len(errors) == 2
+    assert errors[0].startswith(
+        "::error file=results/runs/isic2018/paper/unet,title=isic2018 unet miou::published 74.64"
+    )
+    assert sum(line.startswith("::notice ") for line in lines) == 8
+    assert "0.09 %25 higher" in lines[0]
+    assert all("\n" not in line for line in lines)

@@ -1,0 +1,185 @@
+"""Figures: names keep clear of each other, files are the same every time, damaged histories and masks are named."""
+
+import hashlib
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+from reports import curves, figures
+from reports.compare import Block, load_everything, table
+from reports.figures import Mark, pareto
+from reports.labels import MARK, Name, write_names
+from reports.pictures import style
+from reports.qualitative import BY_HASH, choose, disagreement, qualitative
+from results import store
+from results.errors import RequestError
+from tests import fake_runs
+
+SKILLS = {"unet": 0.8, "malunet": 0.84, "aulunet_v3": 0.88}
+
+
+@pytest.fixture
+def block(tmp_path: Path) -> Block:
+    """Table 1 on ISIC2018 with three networks of two seeds each, masks of twelve images, counts."""
+    fake_runs.write_suite(tmp_path, SKILLS, seeds=2, masks=12)
+    fake_runs.write_complexity(tmp_path)
+    return block_of(tmp_path)
+
+
+def block_of(root: Path, dataset: str = "isic2018") -> Block:
+    found = table("table1", load_everything(root)).blocks
+    return next(each for each in found if each.dataset == dataset)
+
+
+def cluster() -> list[Name]:
+    """Thirteen names on the spot where the small networks stand."""
+    rng = np.random.default_rng(0)
+    return [Name(f"Network-{k}", *spot) for k, spot in enumerate(zip(*rng.uniform(0.4, 0.5, (2, 13)), strict=True))]
+
+
+def published(dataset: str) -> list[Name]:
+    rows = store.published("table1").query("dataset == @dataset")
+    return [Name(row.label, np.log10(row.params_m), row.miou) for row in rows.itertuples()]
+
+
+@pytest.mark.parametrize(
+    "names", [published("isic2017"), published("isic2018"), cluster()], ids=["2017", "2018", "crowd"]
+)
+def test_names_cover_neither_names_nor_marks(names: list[Name]) -> None:
+    with style():
+        figure = Figure(figsize=figures.PANEL)
+        ax = figure.add_axes((0.1, 0.1, 0.8, 0.8))
+        x, y = np.array([(name.x, name.y) for name in names]).T
+        ax.set(xlim=(x.min() - 0.8, x.max() + 0.8), ylim=(y.min() - 1, y.max() + 1))
+        marks = [(name.x, name.y) for name in names]
+        texts = write_names(ax, names, marks, [], figures.NAME_SIZE, "black")
+        boxes = [text.get_window_extent() for text in texts]
+        frame = ax.get_window_extent()
+    for first, second in itertools.combinations(boxes, 2):
+        assert not first.overlaps(second)
+    for box, spot in itertools.product(boxes, ax.transData.transform(marks)):
+        half = 0.9 * MARK * figure.dpi / 72
+        assert not (
+            box.x0 < spot[0] + half and box.x1 > spot[0] - half and box.y0 < spot[1] + half and box.y1 > spot[1] - half
+        )
+    for box in boxes:
+        assert (max(frame.x0, box.x0), min(frame.x1, box.x1)) == (box.x0, box.x1)
+        assert (max(frame.y0, box.y0), min(frame.y1, box.y1)) == (box.y0, box.y1)
+
+
+def test_pareto_front_holds_those_that_no_other_beats() -> None:
+    marks = [Mark(x, y, None) for x, y in ((1, 70), (2, 80), (2, 75), (3, 79), (4, 85), (5, 85))]
+    assert [(mark.x, mark.miou) for mark in pareto(marks)] == [(1, 70), (2, 80), (4, 85)]
+
+
+def test_figure_2_is_the_same_twice_and_carries_no_date(block: Block) -> None:
+    first, second = (figures.tradeoff(block, "figure2b", "Figure 2 (b)") for _ in range(2))
+    assert first is not None
+    assert first == second
+    assert "date" not in first.svg.lower()
+    assert first.png.startswith(b"\x89PNG")
+
+
+def test_figure_2_without_runs_shows_what_was_published_and_says_so(tmp_path: Path) -> None:
+    drawn = figures.tradeoff(block_of(tmp_path), "figure2b", "Figure 2 (b)")
+    assert drawn is not None
+    assert "Nothing is measured yet" in drawn.caption
+    assert "highest published mIoU is 82.44 % (AULUNet-v3)" in drawn.alt
+
+
+def test_measured_marks_take_our_counts_and_published_ones_the_print(block: Block) -> None:
+    row = next(row for row in block.rows if row.network == "malunet")
+    pair = figures.by_parameters(row, orientation=False)
+    assert pair.published is not None
+    assert pair.measured is not None
+    assert (pair.published.x, pair.measured.x) == (0.175, 0.177943)
+    assert pair.measured.miou == pytest.approx(100 * np.mean([run.metrics["miou"] for run in row.runs]))
+
+
+def test_published_numbers_of_another_data_set_are_not_drawn(tmp_path: Path) -> None:
+    fake_runs.write_run(tmp_path, dataset="synthetic", recipe="quick", network="unet")
+    synthetic = block_of(tmp_path, "synthetic")
+    assert all(figures.by_parameters(row, synthetic.orientation).published is None for row in synthetic.rows)
+
+
+def test_latency_is_drawn_for_profiled_networks_with_the_machine_in_words(block: Block, tmp_path: Path) -> None:
+    fake_runs.write_profile(tmp_path, networks=("unet", "aulunet_v3"))
+    (profile,) = load_everything(tmp_path).profiles
+    drawn = figures.latency(block, profile, "cpu", "latency", "Latency")
+    assert drawn is not None
+    assert "quiet-box" in drawn.caption
+    assert "2 threads" in drawn.caption
+    assert drawn.alt.startswith("Scatter plot of 2 networks")
+    assert figures.latency(block, profile, "cuda", "latency", "Latency") is None
+
+
+def test_damaged_history_is_named_and_the_others_are_drawn(block: Block) -> None:
+    damaged = block.rows[0].runs[0].folder / "history.csv"
+    damaged.write_text("epoch,train_loss\n1,0.5\n")
+    found, problems = curves.histories(block)
+    assert [problem.path for problem in problems] == [damaged]
+    assert "run the cell again" in problems[0].cure
+    assert len(found) == len(SKILLS)
+    assert curves.curves(found, "curves", "Learning curves") is not None
+
+
+def test_long_histories_are_averaged_in_parts(tmp_path: Path) -> None:
+    folder = fake_runs.write_run(tmp_path, network="unet", epochs=230)
+    (history,), _ = curves.histories(Block("isic2018", "paper", "", [r for r in block_of(tmp_path).rows if r.runs]))
+    losses = store.load(tmp_path).runs[0].history()["validation_loss"].to_numpy()
+    mean, low, high = history.values["validation_loss"]
+    assert folder.is_dir()
+    assert len(history.epoch) == len(mean) == curves.POINTS
+    assert (low.min(), high.max()) == (losses.min(), losses.max())
+    assert mean[0] == pytest.approx(losses[:3].mean())
+
+
+def test_qualitative_images_are_chosen_by_hash_and_by_disagreement(block: Block) -> None:
+    rows, ids = [row for row in block.rows if row.runs], set(fake_runs.ids()[:12])
+    choices = choose(rows, ids)
+    by_hash = sorted(ids, key=lambda name: hashlib.sha256(name.encode()).hexdigest())[:BY_HASH]
+    assert [choice.id for choice in choices[:BY_HASH]] == by_hash
+    spread = {}
+    for name in ids - set(by_hash):
+        means = []
+        for row in rows:
+            counts = [run.per_image.loc[name] for run in row.runs]
+            means.append(np.mean([c.tp / (c.tp + c.fp + c.fn) for c in counts]))
+        spread[name] = np.std(means)
+    assert [choice.id for choice in choices[BY_HASH:]] == sorted(spread, key=spread.__getitem__)[::-1][:3]
+    assert disagreement(rows)[choices[-1].id] == pytest.approx(spread[choices[-1].id])
+
+
+def test_qualitative_figure_is_drawn_and_a_damaged_mask_is_named(block: Block) -> None:
+    drawn, problems = qualitative(block, fake_runs.pictures, "predictions", "Predictions")
+    assert drawn is not None
+    assert problems == []
+    assert drawn == qualitative(block, fake_runs.pictures, "predictions", "Predictions")[0]
+    run = next(row for row in block.rows if row.network == "malunet").runs[0]
+    for mask in (run.folder / "masks").glob("*.png"):
+        mask.write_bytes(mask.read_bytes()[:40])
+    smaller, problems = qualitative(block, fake_runs.pictures, "predictions", "Predictions")
+    assert smaller is not None
+    assert problems[0].path.parent == run.folder / "masks"
+    assert smaller.jpeg != drawn.jpeg
+
+
+def test_qualitative_figure_without_masks_or_photographs(tmp_path: Path, block: Block) -> None:
+    with pytest.raises(RequestError, match="prepare it again"):
+        qualitative(block, lambda dataset, ids: {}, "predictions", "Predictions")
+    fake_runs.write_run(tmp_path / "bare", network="unet", masks=0)
+    assert qualitative(block_of(tmp_path / "bare"), fake_runs.pictures, "p", "P") == (None, [])
+
+
+def test_masks_of_another_size_than_the_photograph_still_fit(block: Block) -> None:
+    def large(array: np.ndarray) -> np.ndarray:
+        return np.asarray(Image.fromarray(array).resize((256, 256)))
+
+    def photographs(dataset: str, ids: list[str]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        return {name: (large(photo), large(truth)) for name, (photo, truth) in fake_runs.pictures(dataset, ids).items()}
+
+    assert qualitative(block, photographs, "predictions", "Predictions")[0] is not None

@@ -1,0 +1,246 @@
+"""Cells on disk: skipping, killing and going on, failing alone, refusing; with drawn lesions and real training."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from rich.console import Console
+
+from benchmarks import checkpoint, datasets, record, registry, runner
+from benchmarks.augment import ImageStore
+from benchmarks.progress import Reporter
+from benchmarks.recipe import RECIPES, Recipe
+from results import store
+from results.errors import RequestError
+from results.metrics import COUNT_COLUMNS, pooled
+from results.store import Cell
+
+RECIPE = RECIPES["quick"].changed(size=32, epochs=3)
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LESION_BENCHMARKS_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+def cells(network: str, seeds: tuple[int, ...], recipe: Recipe = RECIPE) -> list[Cell]:
+    return [Cell("synthetic", recipe.name, network, seed) for seed in seeds]
+
+
+def job(root: Path, recipe: Recipe = RECIPE) -> runner.Job:
+    prepared = datasets.load("synthetic", recipe.size)
+    cpu = torch.device("cpu")
+    return runner.Job(
+        prepared, runner.on_device(prepared, recipe, cpu), recipe, root, cpu, Reporter(Console(quiet=True))
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    """A results folder with two finished seeds of AULUNet-v3."""
+    root = tmp_path_factory.mktemp("results")
+    with Reporter(Console(quiet=True)):
+        outcome = runner.execute(cells("aulunet_v3", (1, 2)), job(root))
+    assert not outcome.errors
+    assert len(outcome.finished) == 2
+    return root
+
+
+def scores(root: Path, cell: Cell) -> tuple[str, dict]:
+    folder = cell.folder(root)
+    return (folder / "per_image.csv").read_text(), json.loads((folder / "report.json").read_text())["metrics"]
+
+
+def test_a_folder_explains_itself(finished):
+    folder = cells("aulunet_v3", (1,))[0].folder(finished)
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "config.json",
+        "history.csv",
+        "masks",
+        "per_image.csv",
+        "report.json",
+        "weights.safetensors",
+    ]
+    report, config = (json.loads((folder / name).read_text()) for name in ("report.json", "config.json"))
+    assert config["split"]["sizes"] == {"train": 64, "validation": 16, "test": 32}
+    assert config["recipe_settings"]["epochs"] == report["epochs"] == 3
+    assert report["parameters"] == 28_636
+    assert 1 <= report["best_epoch"] <= 3
+    history = pd.read_csv(folder / "history.csv")
+    assert history["validation_loss"].min() == report["validation_loss"]
+
+
+def test_counts_recompute_every_metric_and_cover_every_pixel(finished):
+    cell = cells("aulunet_v3", (1,))[0]
+    table = pd.read_csv(cell.folder(finished) / "per_image.csv")
+    counts = table[list(COUNT_COLUMNS)].to_numpy()
+    assert (counts.sum(axis=1) == 32 * 32).all()
+    prepared = datasets.load("synthetic", 32)
+    test = prepared.split("paper").test
+    assert list(table["id"]) == [prepared.ids[row] for row in test]
+    lesion = (prepared.masks[test] >= 128).sum(axis=(1, 2))
+    assert np.array_equal(lesion, table["tp"] + table["fn"])
+    assert pooled(counts) == scores(finished, cell)[1]
+
+
+def test_stored_weights_and_masks_are_those_that_were_scored(finished):
+    from safetensors.torch import load_file
+
+    cell = cells("aulunet_v3", (2,))[0]
+    network = registry.build("aulunet_v3")
+    network.load_state_dict(load_file(cell.folder(finished) / "weights.safetensors"))
+    prepared = datasets.load("synthetic", 32)
+    test = prepared.split("paper").test
+    images, _ = ImageStore(prepared.images[test], prepared.masks[test], torch.device("cpu")).plain(0, len(test))
+    with torch.no_grad():
+        predicted = (network.eval()(images) >= 0)[:, 0].numpy()
+    truth = prepared.masks[test] >= 128
+    table = pd.read_csv(cell.folder(finished) / "per_image.csv")
+    assert abs((predicted & truth).sum() - table["tp"].sum()) <= 2  # batch size may move a pixel on the threshold
+    masks = sorted((cell.folder(finished) / "masks").glob("*.png"))
+    assert [path.stem for path in masks] == sorted(record.pictured(list(table["id"])))
+    for path in masks:
+        with Image.open(path) as picture:
+            assert picture.mode == "1"
+            assert (np.asarray(picture) != predicted[list(table["id"]).index(path.stem)]).sum() <= 1
+
+
+def test_a_seed_alone_is_the_seed_among_others_to_the_last_bit(finished, tmp_path):
+    runner.execute(cells("aulunet_v3", (2,)), job(tmp_path))
+    cell = cells("aulunet_v3", (2,))[0]
+    assert scores(tmp_path, cell) == scores(finished, cell)
+
+
+def test_finished_cells_are_skipped(finished):
+    plan = runner.plan(cells("aulunet_v3", (1, 2, 3)), finished)
+    assert [cell.seed for cell in plan.todo] == [3]
+    assert [cell.seed for cell in plan.done] == [1, 2]
+
+
+LONGER = RECIPE.changed(epochs=12)
+
+
+def command(root: Path) -> list[str]:
+    """The command line in a process of its own that writes a checkpoint after every epoch."""
+    code = "import benchmarks.runner as r; r.CHECKPOINT_EVERY = 0.0; from benchmarks.__main__ import main; main()"
+    start = [sys.executable, "-c", code, "run", "--suite", "quick", "--network", "aulunet_v3", "--seeds", "1"]
+    return [*start, "--size", "32", "--epochs", str(LONGER.epochs), "--results", str(root)]
+
+
+def interrupt(root: Path, cell: Cell, kind: signal.Signals, epochs: int) -> subprocess.CompletedProcess:
+    """Start the command and send it a signal once `epochs` epochs are on disk."""
+    path = cell.folder(root) / "checkpoint.safetensors"
+    identity = checkpoint.identity(cell, datasets.load("synthetic", 32).fingerprint)
+    process = subprocess.Popen(command(root), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    deadline = time.monotonic() + 120
+    while checkpoint.epochs_done(path, identity) < epochs:
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.kill(process.pid, kind)
+    output = process.communicate(timeout=60)[0]
+    assert not store.is_finished(cell, root), "it finished before it was interrupted; the test says nothing"
+    return subprocess.CompletedProcess(process.args, process.returncode, output)
+
+
+def test_stopped_then_killed_then_finished_gives_the_same_numbers(tmp_path):
+    cell = cells("aulunet_v3", (1,), LONGER)[0]
+    broken, whole = tmp_path / "broken", tmp_path / "whole"
+    stopped = interrupt(broken, cell, signal.SIGINT, 2)
+    assert stopped.returncode == 130
+    assert "Run the same command again" in stopped.stdout
+    interrupt(broken, cell, signal.SIGKILL, 5)
+    done = subprocess.run(command(broken), cwd=ROOT, check=True, capture_output=True, text=True)
+    assert "resumed after epoch" in done.stdout
+    runner.execute([cell], job(whole, LONGER))
+    assert scores(broken, cell) == scores(whole, cell)
+    histories = [(cell.folder(root) / "history.csv").read_text() for root in (broken, whole)]
+    assert histories[0] == histories[1]
+    assert not (cell.folder(broken) / "checkpoint.safetensors").exists()
+
+
+def test_a_failing_seed_is_recorded_and_the_command_says_so(tmp_path):
+    recipe = RECIPES["quick"].changed(size=32, epochs=2, lr=1e30)
+    outcome = runner.execute(cells("aulunet_v3", (1,), recipe), job(tmp_path, recipe))
+    assert not outcome.finished
+    assert "not finite" in outcome.failed[0].reason
+    assert runner.plan(cells("aulunet_v3", (1,), recipe), tmp_path).failed
+
+
+def test_a_network_that_crashes_does_not_stop_the_others(tmp_path, monkeypatch):
+    def broken() -> torch.nn.Module:
+        raise RuntimeError("no such thing")
+
+    monkeypatch.setitem(registry.ENTRIES, "broken", registry.Entry("broken", "Broken", broken))
+    outcome = runner.execute([*cells("broken", (1,)), *cells("aulunet_v3", (1,))], job(tmp_path))
+    assert outcome.errors == [("broken", "RuntimeError: no such thing")]
+    assert [cell.network for cell in outcome.finished] == ["aulunet_v3"]
+
+
+def test_a_network_that_does_not_take_the_size_is_named(tmp_path):
+    recipe = RECIPE.changed(size=48)
+    outcome = runner.execute(cells("aulunet_v3", (1,), recipe), job(tmp_path, recipe))
+    assert outcome.errors == [("aulunet_v3", "it takes multiples of 32, not --size 48")]
+    assert not any(tmp_path.iterdir())
+
+
+def test_groups_that_do_not_fit_into_memory_are_halved(tmp_path, monkeypatch):
+    """The fault of a full device, raised where it would be: in the step of more than one replica."""
+    sizes = []
+    losses = runner.Replicas.losses
+
+    def too_large(self, *arguments):
+        sizes.append(len(self))
+        if len(self) > 1:
+            raise torch.cuda.OutOfMemoryError("full")
+        return losses(self, *arguments)
+
+    monkeypatch.setattr(runner.Replicas, "losses", too_large)
+    group = cells("aulunet_v3", (1, 2, 3))
+    work = job(tmp_path)
+    for cell in group:
+        record.begin(cell, work.prepared, work.recipe, work.root)
+    runner._run_group(group, work)
+    assert sizes[0] == 3
+    assert [store.is_finished(cell, tmp_path) for cell in group] == [True] * 3
+
+
+def test_stacked_groups_write_one_folder_a_seed(tmp_path):
+    """What CUDA does, on CPU: one group of two seeds, each with its own results."""
+    group, work = cells("aulunet_v3", (1, 2)), job(tmp_path)
+    for cell in group:
+        record.begin(cell, work.prepared, work.recipe, work.root)
+    runner._run_group(group, work)
+    stored = store.load(tmp_path)
+    assert not stored.problems
+    assert [run.cell for run in stored.runs] == group
+    losses = [list(run.history()["train_loss"]) for run in stored.runs]
+    assert losses[0] != losses[1]
+
+
+def test_a_folder_begun_on_other_data_is_refused(finished, tmp_path):
+    cell = cells("aulunet_v3", (1,))[0]
+    path = cell.folder(tmp_path) / "config.json"
+    config = json.loads((cell.folder(finished) / "config.json").read_text())
+    store.write_json(path, config | {"fingerprint": "other"})
+    with pytest.raises(RequestError, match=r"config\.json was begun with another fingerprint"):
+        runner.execute([cell], job(tmp_path))
+
+
+def test_cuda_is_asked_for_in_vain():
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a CUDA device")
+    with pytest.raises(RequestError, match="--device cuda"):
+        runner.device_named("cuda")
