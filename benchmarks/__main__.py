@@ -180,15 +180,20 @@ def _show_means(cells: list[store.Cell], root: Path) -> None:
 
 @app.command()
 def report(
-    formats: Annotated[str, typer.Option("--format", help="Any of html, md, latex, csv.")] = "html,md,latex,csv",
+    formats: Annotated[
+        str, typer.Option("--format", help="Any of html, md, latex, csv, figures (SVG and PNG).")
+    ] = "html,md,latex,csv,figures",
     output: Annotated[Path, typer.Option(help="Folder to write to.", file_okay=False)] = Path("reports/rendered"),
+    pictures: Annotated[
+        bool, typer.Option(help="Show predictions on photographs, where the data set is prepared on this machine.")
+    ] = True,
     results: Results = None,
 ) -> None:
     """Render tables, figures and the page from published numbers and stored runs. Needs no torch."""
     from reports import render
 
     chosen = {each.strip() for each in formats.split(",")}
-    written = render.render(results or store.results_root(), output, chosen, pictures=_pictures)
+    written = render.render(results or store.results_root(), output, chosen, _pictures if pictures else None)
     for path in written:
         console.print(str(path), highlight=False)
 
@@ -237,15 +242,12 @@ def check(
 
 
 def _live_counts() -> dict[str, dict[str, int]] | None:
-    """What the networks count now, by name and column; None where torch or fvcore is absent."""
+    """What the networks count now, by name and column; None where torch is absent."""
     try:
         from benchmarks import complexity, registry
     except ImportError:
         return None
-    try:
-        return complexity.table(registry.names()).drop(columns="input").set_index("network").to_dict("index")
-    except ImportError:
-        return None
+    return complexity.table(registry.names()).drop(columns="input").set_index("network").to_dict("index")
 
 
 @app.command()

@@ -5,7 +5,9 @@ from threading import Event
 import numpy as np
 import pytest
 import torch
+from torch.func import functional_call, stack_module_state, vmap
 
+from baselines.drop_path import DropPath
 from benchmarks import checkpoint, registry
 from benchmarks.augment import ImageStore
 from benchmarks.recipe import RECIPES, Recipe
@@ -195,14 +197,20 @@ def test_recipe_names_tell_what_was_changed():
         Recipe().changed(split="random")
 
 
-def test_drop_path_draws_the_same_alone_and_stacked(data):
-    """VM-UNet's stochastic depth: seed 2's loss with and without company."""
-    recipe = RECIPE.changed(epochs=1)
-    losses = [
-        train_epoch(Replicas("vm_unet", seeds, recipe, CPU), data.train, 1, Event())[-1].item()
-        for seeds in ((2,), (1, 2))
-    ]
-    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+def test_drop_path_draws_the_same_alone_and_stacked():
+    """The stream of a replica, over several steps, with and without company."""
+    modules = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        modules.append(DropPath(0.4).train())
+    _, buffers = stack_module_state(modules)
+    branch = torch.ones(2, 50, 3)
+    stacked = [vmap(lambda b, x: functional_call(modules[0], b, (x,)))(buffers, branch) for _ in range(40)]
+    alone = [torch.stack([module(branch[0]) for module in modules]) for _ in range(40)]
+    assert torch.equal(torch.stack(stacked), torch.stack(alone))
+    kept = (torch.stack(alone) > 0).float().mean(dim=(0, 2, 3))
+    assert kept.tolist() == pytest.approx([0.6, 0.6], abs=0.03)
+    assert not torch.equal(alone[0][0], alone[0][1])
 
 
 def test_registry_refuses_unknown_names():
