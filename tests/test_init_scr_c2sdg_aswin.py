@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from baselines import c2sdg
 from baselines.aswin_unet import ASwinUNet, CrossContextual, SwinStage
 from baselines.c2sdg import C2SDG
 from baselines.drop_path import DropPath
