@@ -1,7 +1,6 @@
 """The committed report is what the committed runs render to, and the committed runs say what their counts say."""
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -13,21 +12,27 @@ from reports import render
 from results import store
 
 ROOT = Path(__file__).parents[1]
-RENDERED = ROOT / "reports" / "rendered"
 
 
 @pytest.fixture(scope="module")
-def committed(tmp_path_factory) -> Path:
-    """A copy of results/ with what git tracks alone: a user's own runs are none of this test's business."""
-    listed = subprocess.run(["git", "ls-files", "results"], cwd=ROOT, capture_output=True, text=True, check=False)
-    if listed.returncode != 0:
+def checkout(tmp_path_factory) -> Path:
+    """The files that git tracks, as it tracks them: a user's own runs and renderings are of no concern here."""
+    inside = subprocess.run(["git", "rev-parse", "--git-dir"], cwd=ROOT, capture_output=True, check=False)
+    if inside.returncode != 0:
         pytest.skip("this is no git checkout")
-    root = tmp_path_factory.mktemp("committed")
-    for name in listed.stdout.splitlines():
-        target = root / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / name, target)
-    return root / "results"
+    folder = tmp_path_factory.mktemp("checkout")
+    subprocess.run(["git", "checkout-index", "--all", f"--prefix={folder}/"], cwd=ROOT, check=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def committed(checkout) -> Path:
+    return checkout / "results"
+
+
+@pytest.fixture(scope="module")
+def shown(checkout) -> Path:
+    return checkout / "reports" / "rendered"
 
 
 @pytest.fixture(scope="module")
@@ -42,30 +47,23 @@ def text(path: Path) -> str:
     return re.sub(r"<svg.*?</svg>", "<svg/>", path.read_text(encoding="utf-8"), flags=re.DOTALL)
 
 
-def tracked() -> set[str]:
-    listed = subprocess.run(
-        ["git", "ls-files", "reports/rendered"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    return {Path(name).name for name in listed.stdout.splitlines()}
+def test_the_same_files_are_rendered(rendered, shown):
+    assert {path.name for path in rendered.iterdir()} == {path.name for path in shown.iterdir()}
 
 
-def test_the_same_files_are_rendered(rendered):
-    assert {path.name for path in rendered.iterdir()} == tracked()
-
-
-def test_texts_are_the_same(rendered):
+def test_texts_are_the_same(rendered, shown):
     names = [path.name for path in rendered.iterdir() if path.suffix in (".md", ".tex", ".csv", ".html")]
     assert len(names) > 10
     for name in names:
-        assert text(rendered / name) == text(RENDERED / name), f"render again: python -m benchmarks report ({name})"
+        assert text(rendered / name) == text(shown / name), f"render again: python -m benchmarks report ({name})"
 
 
-def test_figures_are_the_same_to_the_eye(rendered):
+def test_figures_are_the_same_to_the_eye(rendered, shown):
     names = [path.name for path in rendered.glob("*.png")]
     assert "figure2b.png" in names
     for name in names:
         small = []
-        for folder in (rendered, RENDERED):
+        for folder in (rendered, shown):
             with Image.open(folder / name) as picture:
                 small.append(np.asarray(picture.convert("L").resize((96, 64)), dtype=float))
         assert np.abs(small[0] - small[1]).mean() < 4, name
@@ -78,10 +76,7 @@ def test_committed_runs_are_whole(committed):
     assert all(run.report["code"]["dirty"] is False for run in stored.runs)
 
 
-def test_no_photograph_is_committed():
+def test_no_photograph_is_committed(checkout, shown):
     """Predictions are 1-bit masks of ours; images and masks of the archive stay out."""
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split(
-        "\n"
-    )
-    assert not [name for name in listed if name.lower().endswith((".jpg", ".jpeg", ".npy", ".zip"))]
-    assert "data:image/jpeg" not in (RENDERED / "index.html").read_text(encoding="utf-8")
+    assert not [path for path in checkout.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".npy", ".zip")]
+    assert "data:image/jpeg" not in (shown / "index.html").read_text(encoding="utf-8")
