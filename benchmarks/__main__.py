@@ -199,13 +199,13 @@ def report(
 
 
 def _pictures(dataset: str, ids: "Sequence[str]") -> "dict[str, tuple[np.ndarray, np.ndarray]]":
-    """Photographs (H, W, 3) uint8 and truths (H, W) bool by id; empty where the data set is not prepared here."""
+    """Photographs (H, W, 3) uint8 and truths (H, W) bool by id. Raises RequestError where they cannot be had here."""
     from benchmarks import datasets
 
     try:
         prepared = datasets.load(dataset)
-    except RequestError:
-        return {}
+    except ImportError as error:
+        raise RequestError(f"The pictures of {dataset} need the library {error.name}; install it with pip.") from None
     rows = {name: row for row, name in enumerate(prepared.ids)}
     return {name: (prepared.images[rows[name]], prepared.masks[rows[name]] >= 128) for name in ids if name in rows}
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import torch
@@ -76,8 +76,8 @@ class Entry:
     """Whether the network takes square images of this size."""
     sizes: str = "multiples of 32"
     """`accepts` in words."""
-    official: ModuleType | None = None
-    """The module whose `convert_official` and `official_outputs` speak for this entry."""
+    official: ModuleType | SimpleNamespace | None = None
+    """Whose `convert_official` and `official_outputs` speak for this entry: its module, as a rule."""
 
 
 ENTRIES: dict[str, Entry] = {}
@@ -343,6 +343,10 @@ for _entry in (
         paper="LightM-UNet: Mamba Assists in Lightweight UNet for Medical Image Segmentation, arXiv 2403.05246",
         upstream="MrBlankness/LightM-UNet d2bed4a",
         deviations=("8 filters, where the authors' trainer uses 32.", RECIPE),
+        official=SimpleNamespace(
+            convert_official=partial(lightm_unet.convert_official, version="revised"),
+            official_outputs=lightm_unet.official_outputs,
+        ),
         accepts=multiples_of(8),
         sizes="multiples of 8",
     ),

@@ -99,11 +99,15 @@ def named(name: str) -> Suite:
 def cells(suite: Suite, recipe: str, networks: tuple[str, ...], seeds: tuple[int, ...]) -> list[Cell]:
     """The plan in order of work: data set by data set, network by network, all seeds of one together.
 
-    `all` runs the ablations on ISIC2018 alone, as the paper does.
+    `all` is the union of its parts: a network of the ablations runs where the paper runs it, on ISIC2018 alone, and one
+    that is in no suite, such as a user's own, on both data sets.
     """
-    if suite.name == "all":
-        parts = [part for part in SUITES.values() if part.recipe == "paper" and part.name != "all"]
-        planned = [cell for part in parts for cell in cells(part, recipe, networks, seeds)]
-        return list(dict.fromkeys(planned))
-    chosen = [name for name in networks if name in suite.networks or name not in SUITES["all"].networks]
-    return [Cell(dataset, recipe, name, seed) for dataset in suite.datasets for name in chosen for seed in seeds]
+    if suite.name != "all":
+        return [Cell(dataset, recipe, name, seed) for dataset in suite.datasets for name in networks for seed in seeds]
+    parts = [part for part in SUITES.values() if part.recipe == "paper" and part.name != "all"]
+    planned = []
+    for part in parts:
+        table_1 = part.name in suite.datasets
+        mine = [name for name in networks if name in part.networks or (table_1 and name not in suite.networks)]
+        planned += cells(part, recipe, tuple(mine), seeds)
+    return list(dict.fromkeys(planned))

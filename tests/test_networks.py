@@ -1,6 +1,7 @@
 """Contract tests over the registry: an entry is tested by being added."""
 
 import copy
+import pickle
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from benchmarks.train import Replicas
 from tests import reference_vectors
 
 NAMES = registry.names()
+WRAPPED = "smp:unet/resnet18"
 SMALL = 64  # legal for every network
 
 # From the fact sheets; an entry of the paper without its number here fails.
@@ -105,7 +107,7 @@ def test_a_wrong_state_dict_is_refused_by_key(name):
         registry.convert_official(name, misshapen)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, WRAPPED])
 @pytest.mark.parametrize("size", [256, SMALL])
 def test_logits_in_eval_mode(name, size):
     assert registry.entry(name).accepts(size)
@@ -130,7 +132,7 @@ def test_every_live_parameter_gets_a_gradient_and_no_dead_one(name):
             assert parameter.grad.any(), f"the gradient of {key} is zero"
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, WRAPPED])
 def test_stacked_step_equals_the_plain_one(name):
     """Losses, gradients and batch-norm statistics of two stacked replicas against the module itself, in float64."""
     replicas = Replicas(name, (1, 2), RECIPES["paper"].changed(size=SMALL), torch.device("cpu"), dtype=torch.float64)
@@ -152,6 +154,18 @@ def test_stacked_step_equals_the_plain_one(name):
             torch.testing.assert_close(replicas.parameters[key].grad[k], grad, rtol=1e-6, atol=1e-7 * scale, msg=key)
         for key, buffer in module.named_buffers():
             torch.testing.assert_close(replicas.buffers[key][k], buffer, rtol=1e-9, atol=1e-9, msg=key)
+
+
+def test_an_authors_checkpoint_file_is_loaded(tmp_path):
+    """As their scripts save it: under a key, from a DataParallel; and without running code that hides in a file."""
+    state = reference_vectors.official_state(reference_vectors.load("aulunet_v3"))
+    parallel = {f"module.{key}": value.float() for key, value in state.items()}
+    torch.save({"epoch": 300, "model_state_dict": parallel}, tmp_path / "latest.pth")
+    network = registry.load_official("aulunet_v3", tmp_path / "latest.pth")
+    assert torch.equal(network.stem[0].weight, state["enc0_conv.0.weight"].float())
+    torch.save(nn.Linear(1, 1), tmp_path / "code.pth")
+    with pytest.raises(pickle.UnpicklingError, match="Weights only load failed"):
+        registry.load_official("aulunet_v3", tmp_path / "code.pth")
 
 
 @pytest.mark.parametrize("name", NAMES)

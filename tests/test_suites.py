@@ -1,0 +1,36 @@
+"""Plans: what a suite and the networks asked for come to."""
+
+from benchmarks import registry, suites
+from results import store
+
+
+def networks(suite: str, *names: str) -> list[tuple[str, str]]:
+    chosen = suites.named(suite)
+    planned = suites.cells(chosen, chosen.recipe, names or chosen.networks, (1,))
+    return [(cell.dataset, cell.network) for cell in planned]
+
+
+def test_every_network_of_every_suite_is_registered():
+    assert all(name in registry.names() for suite in suites.SUITES.values() for name in suite.networks)
+
+
+def test_suites_follow_the_published_tables():
+    for dataset in ("isic2017", "isic2018"):
+        table = store.published("table1")
+        printed = [(dataset, name) for name in table[table["dataset"] == dataset]["model"]]
+        assert networks(dataset)[: len(printed)] == printed
+    assert networks("ablation-dilations") == [("isic2018", name) for name in store.published("table3")["model"]]
+    assert set(store.published("table2")["model"]) <= {name for _, name in networks("ablation-modules")}
+
+
+def test_all_runs_each_cell_once_and_ablations_on_isic2018_alone():
+    planned = networks("all")
+    assert len(planned) == len(set(planned))
+    assert ("isic2017", "aulunet_v3") in planned
+    assert ("isic2017", "aulunet_m4") not in planned
+    assert networks("all", "aulunet_m4") == [("isic2018", "aulunet_m4")]
+    assert networks("all", "smp:unet/resnet18") == [(name, "smp:unet/resnet18") for name in ("isic2018", "isic2017")]
+
+
+def test_a_network_outside_a_suite_joins_it_when_asked_for():
+    assert networks("quick", "malunet", "mine") == [("synthetic", "malunet"), ("synthetic", "mine")]
