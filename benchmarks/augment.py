@@ -8,6 +8,7 @@ Letters: N images of the set, B of a batch, P = H * W pixels.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -85,8 +86,16 @@ class ImageStore:
         low, high = self.images.amin(dim=(1, 2)).to(dtype), self.images.amax(dim=(1, 2)).to(dtype)
         self.low = low
         self.gain = torch.where(high > low, 255 / (high - low).clamp(min=1), 0)  # min-max scaling to [0, 255]
-        self.turn = torch.from_numpy(turn_table(self.size)).to(device)
-        self.rotation = torch.from_numpy(rotation_table(self.size)).to(device)
+
+    @cached_property
+    def turn(self) -> Tensor:
+        """`turn_table` on the device; made when first needed, because splits that are not trained on need none."""
+        return torch.from_numpy(turn_table(self.size)).to(self.low.device)
+
+    @cached_property
+    def rotation(self) -> Tensor:
+        """`rotation_table` on the device."""
+        return torch.from_numpy(rotation_table(self.size)).to(self.low.device)
 
     def __len__(self) -> int:
         return len(self.images)

@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from benchmarks import registry
 from benchmarks.datasets import PreparedSet
 from benchmarks.recipe import Recipe
-from benchmarks.train import Data, Replicas, evaluate
+from benchmarks.train import Data, Replicas, evaluate, scored_network
 from results import store
 from results.errors import RequestError
 from results.metrics import COUNT_COLUMNS, per_image_mean, pooled
@@ -65,7 +65,7 @@ def finish(replicas: Replicas, cells: list[Cell], prepared: PreparedSet, data: D
     _, pixel_counts = evaluate(replicas, data.test, replicas.best)
     test = prepared.split(replicas.recipe.split).test
     ids = [prepared.ids[row] for row in test]
-    _write_masks(replicas, [cell.folder(root) for cell in cells], ids, data)
+    _write_masks(replicas, cells, ids, data, root)
     for k, (cell, progress) in enumerate(zip(cells, replicas.progress, strict=True)):
         folder = cell.folder(root)
         store.write_csv(folder / "history.csv", pd.DataFrame(progress.history))
@@ -75,7 +75,7 @@ def finish(replicas: Replicas, cells: list[Cell], prepared: PreparedSet, data: D
             continue
         table = pd.DataFrame(pixel_counts[k].cpu().numpy(), columns=list(COUNT_COLUMNS))
         store.write_csv(folder / "per_image.csv", table.assign(id=ids)[["id", *COUNT_COLUMNS]])
-        network = registry.build(cell.network)
+        network = scored_network(cell.network)
         weights = {name: replicas.best[name][k].contiguous().cpu() for name in network.state_dict()}
         save_file(weights, folder / "weights.safetensors")
         report = _report(replicas, k, table, sum(p.numel() for p in network.parameters()))
@@ -112,16 +112,18 @@ def pictured(ids: list[str]) -> list[str]:
     return sorted(ids, key=lambda name: sha256(f"picture:{name}".encode()).hexdigest())[:PICTURED]
 
 
-def _write_masks(replicas: Replicas, folders: list[Path], ids: list[str], data: Data) -> None:
-    """1-bit PNG predictions of the pictured test images."""
+def _write_masks(replicas: Replicas, cells: list[Cell], ids: list[str], data: Data, root: Path) -> None:
+    """1-bit PNG predictions of the pictured test images, for the seeds that did not fail."""
     for name in pictured(ids):
         row = ids.index(name)
         with torch.no_grad():
             images, _ = data.test.plain(row, row + 1)
             predicted = (replicas.logits(images, replicas.best) >= 0)[:, 0, 0].cpu().numpy()  # (R, H, W)
-        for folder, mask in zip(folders, predicted, strict=True):
-            (folder / "masks").mkdir(parents=True, exist_ok=True)
-            Image.fromarray(mask).save(folder / "masks" / f"{name}.png", optimize=True)
+        for cell, progress, mask in zip(cells, replicas.progress, predicted, strict=True):
+            if progress.failed_at is None:
+                path = cell.folder(root) / "masks" / f"{name}.png"
+                path.parent.mkdir(exist_ok=True)
+                Image.fromarray(mask).save(path, optimize=True)
 
 
 def peak_memory_mb(device: torch.device) -> float:

@@ -88,6 +88,12 @@ def initialised(network: str, size: int, seed: int) -> nn.Module:
         return registry.build_for_training(network, size)
 
 
+def scored_network(network: str) -> nn.Module:
+    """`registry.build` for any thread: drawing its initial weights disturbs no other thread's."""
+    with _INITIALISING, torch.random.fork_rng(devices=[]):
+        return registry.build(network)
+
+
 class Replicas:
     """R replicas of one network on one device: stacked parameters, buffers and AdamW's moments, and the best so far."""
 

@@ -1,6 +1,6 @@
 """The tables that the paper lacks, as grids: counts by every convention, statistics, paired tests, efficiency."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from reports.compare import COUNTS as COLUMNS
@@ -214,6 +214,15 @@ def efficiency_grids(tables: Iterable[PaperTable], evidence: Evidence) -> list[G
     return [_efficiency_grid(profile, known) for profile in evidence.profiles]
 
 
+def _machine(machine: Mapping[str, object]) -> str:
+    """The machine of a profile in words: what is known of it, in a fixed order, then whatever else was stored."""
+    words = {"cpu": "{}", "cores": "{} cores", "memory_gb": "{} GB", "device": "on {}", "system": "{}"}
+    words |= {"python": "Python {}", "torch": "torch {}"}
+    known = [form.format(machine[key]) for key, form in words.items() if key in machine]
+    other = [f"{key.replace('_', ' ')} {value}" for key, value in machine.items() if key not in {*words, "name"}]
+    return ", ".join(known + other)
+
+
 def _efficiency_grid(profile: Profile, known: dict[str, Row]) -> Grid:
     columns = [
         Column("label", "Network"),
@@ -236,7 +245,7 @@ def _efficiency_grid(profile: Profile, known: dict[str, Row]) -> Grid:
         rows.append(GridRow(row["network"], cells))
     machine = profile.machine
     title = f"Efficiency on {machine.get('name', profile.path.stem)}"
-    described = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in machine.items() if key != "name")
+    described = _machine(machine)
     context = {"machine": machine.get("name", profile.path.stem)}
     caption = f"Inference after warm-up, median (quartiles). {described}."
     return Grid(slug("efficiency", profile.path.stem), title, caption, columns, rows, [READING], context)

@@ -1,6 +1,6 @@
 """The trainer: independence of seeds, resuming, failing replicas, and the recipe against PyTorch's own pieces."""
 
-from threading import Event
+from threading import Event, Thread
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from baselines.drop_path import DropPath
 from benchmarks import checkpoint, registry
 from benchmarks.augment import ImageStore
 from benchmarks.recipe import RECIPES, Recipe
-from benchmarks.train import Data, Interrupted, Replicas, train, train_epoch
+from benchmarks.train import Data, Interrupted, Replicas, initialised, scored_network, train, train_epoch
 from results.errors import RequestError
 
 CPU = torch.device("cpu")
@@ -185,6 +185,26 @@ def test_initial_weights_follow_from_the_seed_alone():
     beside = Replicas("aulunet_v3", (1, 7), RECIPE, CPU)
     assert all(torch.equal(tensor[0], beside.parameters[key][1]) for key, tensor in one.parameters.items())
     assert not torch.equal(beside.parameters["head.weight"][0], beside.parameters["head.weight"][1])
+
+
+def test_initial_weights_do_not_depend_on_what_other_threads_build():
+    """One worker may write its results, which builds a network, while another starts a seed."""
+    expected = initialised("aulunet_v3", 64, 3).state_dict()
+    stop = Event()
+
+    def build() -> None:
+        while not stop.is_set():
+            scored_network("aulunet_v3")
+
+    other = Thread(target=build)
+    other.start()
+    try:
+        for _ in range(20):
+            again = initialised("aulunet_v3", 64, 3).state_dict()
+            assert all(torch.equal(tensor, again[key]) for key, tensor in expected.items())
+    finally:
+        stop.set()
+        other.join()
 
 
 def test_recipe_names_tell_what_was_changed():
