@@ -306,6 +306,36 @@ def profile(
 
 
 @app.command()
+def speed(
+    network: Annotated[str, typer.Option(help="The network to train.")] = "aulunet_v3",
+    dataset: Annotated[str, typer.Option(help="The data set to train on.")] = "synthetic",
+    size: Annotated[int, typer.Option(help="Side of the images, pixels.")] = 128,
+    seeds: Annotated[int, typer.Option(min=1, help="How many seeds.")] = 5,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of each seed in a round.")] = 4,
+    rounds: Annotated[int, typer.Option(min=1, help="Timed rounds of both sides.")] = 5,
+    device: Device = "auto",
+    trace: Annotated[
+        Path | None, typer.Option("--profile", help="Also write a Chrome trace of a few trainer steps.", dir_okay=False)
+    ] = None,
+    plugin: Plugins = None,
+) -> None:
+    """Time the trainer against the field's usual loop, in turns, on the same images, seeds and steps."""
+    from benchmarks import datasets, recipe, registry, runner
+    from benchmarks import speed as side_by_side
+
+    for source in plugin or []:
+        registry.load_plugin(source)
+    registry.entry(network)
+    settings, chosen = recipe.named("paper").changed(size=size), runner.device_named(device)
+    prepared, numbers = datasets.load(dataset, size), tuple(range(1, seeds + 1))
+    measured = side_by_side.measure(network, prepared, settings, numbers, steps, rounds, chosen)
+    console.print(side_by_side.render(measured), highlight=False, markup=False)
+    if trace is not None:
+        side_by_side.write_trace(network, prepared, settings, numbers, chosen, trace)
+        console.print(str(trace), highlight=False)
+
+
+@app.command()
 def data(
     name: Annotated[str, typer.Argument(help="isic2018, isic2017 or synthetic.")],
     source: Annotated[

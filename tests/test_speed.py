@@ -1,0 +1,52 @@
+"""That the comparison runs and adds up. Nothing here expects any speed."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks import datasets, speed
+from benchmarks.datasets import PreparedSet
+from benchmarks.recipe import RECIPES
+
+CPU = torch.device("cpu")
+RECIPE = RECIPES["quick"].changed(size=32, batch=4)
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory) -> PreparedSet:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LESION_BENCHMARKS_CACHE", str(tmp_path_factory.mktemp("cache")))
+        return datasets.load("synthetic", RECIPE.size)
+
+
+def test_both_sides_are_measured(prepared):
+    threads = torch.get_num_threads()
+    measured = speed.measure("aulunet_v3", prepared, RECIPE, (1, 2), steps=2, rounds=3, device=CPU)
+    for spread in (measured.trainer, measured.reference, measured.ratio):
+        assert 0 < spread.low <= spread.median <= spread.high < math.inf
+        assert spread.n == 3
+    assert list(measured.shares) == ["data", "forward", "backward", "optimizer"]
+    assert all(share > 0 for share in measured.shares.values())
+    assert sum(measured.shares.values()) == pytest.approx(1)
+    assert measured.loss_difference < 1e-3
+    assert torch.get_num_threads() == threads
+    shown = speed.render(measured)
+    assert "2 seeds, 2 steps each a round; median (quartiles) of 3 rounds" in shown
+    assert f"{measured.ratio.median:.2f} (" in shown
+
+
+def test_a_round_has_the_steps_asked_for_however_small_the_split(prepared):
+    images, masks = speed._pictures(prepared, RECIPE, 20)  # 80 images of a split of 64
+    assert images.shape == (80, 32, 32, 3)
+    assert masks.shape == (80, 32, 32)
+    assert (images[64:] == images[:16]).all()
+
+
+def test_a_trace_marks_the_phases(prepared, tmp_path: Path):
+    path = tmp_path / "traces" / "step.json"
+    speed.write_trace("aulunet_v3", prepared, RECIPE, (1,), CPU, path)
+    names = {event.get("name") for event in json.loads(path.read_text())["traceEvents"]}
+    assert {"data", "forward", "backward", "optimizer"} <= names
