@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 
 from benchmarks.augment import draw_epoch
-from benchmarks.runner import Job, workers
+from benchmarks.runner import Job, one_thread, workers
 from benchmarks.train import Replicas, evaluate
 from results.store import Cell
 
@@ -32,7 +32,7 @@ def measure(network: str, seeds: int, job: Job) -> Cost:
     """Time a few training steps and one evaluation batch. Each worker measures at once, as they will train."""
     together = seeds if job.device.type == "cuda" else 1
     side_by_side = workers(job.device)
-    with ThreadPoolExecutor(side_by_side, initializer=_prepare, initargs=(job.device,)) as pool:
+    with ThreadPoolExecutor(side_by_side, initializer=one_thread, initargs=(job.device,)) as pool:
         timings = list(pool.map(lambda seed: _seconds(network, seed, together, job), range(side_by_side)))
     step, evaluation = (sum(each) / side_by_side for each in zip(*timings, strict=True))
     recipe, images = job.recipe, len(job.data.train)
@@ -53,11 +53,6 @@ def makespan(cells: Iterable[Cell], costs: dict[str, Cost], job: Job) -> float:
     return max(free)
 
 
-def _prepare(device: torch.device) -> None:
-    if device.type == "cpu":
-        torch.set_num_threads(1)
-
-
 def _seconds(network: str, seed: int, together: int, job: Job) -> tuple[float, float]:
     """Seconds of one training step, and of one evaluated image, of a group of `together` replicas."""
     recipe, data = job.recipe, job.data
@@ -71,16 +66,17 @@ def _seconds(network: str, seed: int, together: int, job: Job) -> tuple[float, f
         replicas.step(images.expand(together, *images.shape), masks.expand(together, *masks.shape), objective)
 
     step()
-    started = _now(job.device)
+    started = now(job.device)
     for _ in range(STEPS):
         step()
-    stepped = _now(job.device)
+    stepped = now(job.device)
     images = min(16, len(data.validation))
     evaluate(replicas, data.validation, replicas.tensors(), batch=images, limit=images)
-    return (stepped - started) / STEPS, (_now(job.device) - stepped) / images
+    return (stepped - started) / STEPS, (now(job.device) - stepped) / images
 
 
-def _now(device: torch.device) -> float:
+def now(device: torch.device) -> float:
+    """Seconds of a clock that is read when the device has done all it was given."""
     if device.type == "cuda":
-        torch.cuda.synchronize()
+        torch.cuda.synchronize(device)
     return time.perf_counter()

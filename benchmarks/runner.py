@@ -113,7 +113,7 @@ def execute(cells: list[Cell], job: Job) -> Outcome:
     for cell in cells:
         record.begin(cell, job.prepared, job.recipe, job.root)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-    with ThreadPoolExecutor(workers(job.device), initializer=_one_thread, initargs=(job.device,)) as pool:
+    with ThreadPoolExecutor(workers(job.device), initializer=one_thread, initargs=(job.device,)) as pool:
         futures = [(group[0].network, pool.submit(_run_group, group, job)) for group in _groups(cells, job)]
         try:
             for network, future in futures:
@@ -127,7 +127,7 @@ def execute(cells: list[Cell], job: Job) -> Outcome:
     return outcome
 
 
-def _one_thread(device: torch.device) -> None:
+def one_thread(device: torch.device) -> None:
     """Parallelism on CPU is over cells; within one, a single thread makes the numbers independent of the machine."""
     if device.type == "cpu":
         torch.set_num_threads(1)

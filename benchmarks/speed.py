@@ -11,7 +11,6 @@ A round is an epoch over `steps` batches of the training split. Validation is in
 Letters: R replicas (seeds) of a group, B images of a batch, S = 2 sides, the trainer first.
 """
 
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity, record_function
 
 from benchmarks.augment import ImageStore, draw_epoch
+from benchmarks.cost import now
 from benchmarks.datasets import PreparedSet
 from benchmarks.recipe import Recipe
 from benchmarks.reference_loop import Pictures, ReferenceLoop
@@ -170,9 +170,9 @@ class _Sides:
         """One round of both; mean loss of each seed (S, seeds) and the seconds (S,)."""
         losses, seconds = np.empty((2, len(self.loops))), np.empty(2)
         for side in (0, 1) if epoch % 2 else (1, 0):
-            started = _now(self.device)
+            started = now(self.device)
             losses[side] = self._reference(epoch) if side else self._trainer(epoch)
-            seconds[side] = _now(self.device) - started
+            seconds[side] = now(self.device) - started
         return losses, seconds
 
     def _trainer(self, epoch: int) -> list[float]:
@@ -199,10 +199,10 @@ def _train_by_phase(group: Replicas, store: ImageStore, epoch: int, device: torc
 
     @contextmanager
     def phase(name: str) -> Iterator[None]:
-        started = _now(device)
+        started = now(device)
         with record_function(name):
             yield
-        seconds[name] += _now(device) - started
+        seconds[name] += now(device) - started
 
     for index, turn, rotation, objective in _steps(group, len(store), epoch, device):
         with phase("data"):
@@ -238,9 +238,3 @@ def _threads_and_precision() -> Iterator[int]:
     finally:
         torch.set_num_threads(threads)
         torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = precision
-
-
-def _now(device: torch.device) -> float:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()
