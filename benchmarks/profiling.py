@@ -41,6 +41,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from benchmarks import registry
+from benchmarks.cpu import cores
 from results import store
 from results.errors import RequestError
 
@@ -110,11 +111,6 @@ def describe(name: str | None = None) -> dict:
         "python": ".".join(platform.python_version_tuple()[:2]),
         "torch": torch.__version__,
     }
-
-
-def cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _cpu_model() -> str:

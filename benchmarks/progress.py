@@ -1,6 +1,8 @@
 """What a person sees while networks train: live bars on a terminal, plain lines elsewhere (logs, CI)."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from threading import Lock
 from types import TracebackType
 
@@ -43,7 +45,9 @@ class Reporter:
         """A line that stays."""
         self.console.print(text, highlight=False)
 
-    def start(self, replicas: Replicas) -> None:
+    @contextmanager
+    def showing(self, replicas: Replicas) -> Iterator[None]:
+        """A bar of the group as long as it trains."""
         title, total = _title(replicas), replicas.recipe.epochs
         with self._lock:
             self._tasks[title] = self._bars.add_task(title, total=total, completed=replicas.epoch, state="")
@@ -51,6 +55,11 @@ class Reporter:
             self.note(
                 f"{title}: {'resumed after' if replicas.epoch else 'starting at'} epoch {replicas.epoch} of {total}"
             )
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._bars.remove_task(self._tasks.pop(title))
 
     def epoch(self, replicas: Replicas) -> None:
         """After each epoch: mean losses of the group and its speed."""
@@ -65,14 +74,11 @@ class Reporter:
         self.note(f"{title}: epoch {replicas.epoch}/{replicas.recipe.epochs}, {state}")
 
     def finish(self, replicas: Replicas) -> None:
-        title = _title(replicas)
-        with self._lock:
-            self._bars.remove_task(self._tasks.pop(title))
+        """The line that stays of a group."""
         failed = [f"seed {each.seed} at epoch {each.failed_at}" for each in replicas.progress if each.failed_at]
         best = ", ".join(str(each.best_epoch) for each in replicas.progress)
-        self.note(
-            f"{title}: {'FAILED, loss not finite: ' + '; '.join(failed) if failed else f'done, best epoch {best}'}"
-        )
+        outcome = f"FAILED, loss not finite: {'; '.join(failed)}" if failed else f"done, best epoch {best}"
+        self.note(f"{_title(replicas)}: {outcome}")
 
 
 def _title(replicas: Replicas) -> str:

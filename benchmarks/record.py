@@ -27,6 +27,8 @@ from results.store import Cell
 
 PICTURED = 32  # test images, chosen by id hash, whose predictions are kept for the qualitative figure
 
+PRECISIONS = {"fp32": "fp32, TF32 off", "bf16": "bf16 autocast; weights, loss and AdamW fp32, TF32 off"}
+
 
 def begin(cell: Cell, prepared: PreparedSet, recipe: Recipe, root: Path) -> None:
     """Write config.json, or check that the one from before says the same. Raises RequestError where it does not."""
@@ -101,7 +103,8 @@ def _report(replicas: Replicas, k: int, table: pd.DataFrame, parameters: int) ->
         "torch": torch.__version__,
         "python": platform.python_version(),
         "device": torch.cuda.get_device_name() if replicas.device.type == "cuda" else "cpu",
-        "precision": "fp32, TF32 off",
+        "precision": PRECISIONS[replicas.recipe.precision],
+        "eager_because": replicas.eager_because,
         "host": {"machine": platform.machine(), "system": platform.system(), "cpus": os.cpu_count()},
         "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }

@@ -5,7 +5,6 @@ ones, because grouped convolutions are; there each cell is its own group on one 
 there are cores. Either way the numbers of a seed do not depend on the others, on CPU to the last bit.
 """
 
-import os
 import time
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,7 +15,7 @@ from threading import Event
 
 import torch
 
-from benchmarks import checkpoint, record, registry
+from benchmarks import checkpoint, cpu, record, registry
 from benchmarks.augment import ImageStore
 from benchmarks.datasets import PreparedSet
 from benchmarks.progress import Reporter
@@ -86,9 +85,7 @@ def device_named(name: str) -> torch.device:
 
 def workers(device: torch.device) -> int:
     """Groups that train side by side: one on CUDA, one a core on CPU."""
-    if device.type == "cuda":
-        return 1
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return 1 if device.type == "cuda" else cpu.cores()
 
 
 def on_device(prepared: PreparedSet, recipe: Recipe, device: torch.device) -> Data:
@@ -112,7 +109,7 @@ def execute(cells: list[Cell], job: Job) -> Outcome:
             cells = [cell for cell in cells if cell.network != name]
     for cell in cells:
         record.begin(cell, job.prepared, job.recipe, job.root)
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    full_precision()
     with ThreadPoolExecutor(workers(job.device), initializer=one_thread, initargs=(job.device,)) as pool:
         futures = [(group[0].network, pool.submit(_run_group, group, job)) for group in _groups(cells, job)]
         try:
@@ -125,6 +122,11 @@ def execute(cells: list[Cell], job: Job) -> Outcome:
     outcome.finished = [cell for cell in cells if store.is_finished(cell, job.root)]
     outcome.failed = [failure for cell in cells if (failure := store.failure(cell, job.root)) is not None]
     return outcome
+
+
+def full_precision() -> None:
+    """Float32 that is float32 on CUDA: no TF32, in convolutions or products of matrices."""
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
 
 
 def one_thread(device: torch.device) -> None:
@@ -163,15 +165,16 @@ def _groups(cells: list[Cell], job: Job) -> list[list[Cell]]:
 def _run_group(cells: list[Cell], job: Job) -> None:
     """Train one group and write its folders; halve it where the device's memory does not suffice."""
     try:
-        _train_group(cells, job)
+        return _train_group(cells, job)
     except torch.cuda.OutOfMemoryError:
         if len(cells) == 1:
             raise
-        middle = len(cells) // 2
-        job.reporter.note(f"{cells[0].network}: {len(cells)} seeds together need more memory than there is; halving")
-        for half in (cells[:middle], cells[middle:]):
-            torch.cuda.empty_cache()
-            _run_group(half, job)
+    # Only here, behind the exception and its traceback, is the memory of the group free again.
+    torch.cuda.empty_cache()
+    job.reporter.note(f"{cells[0].network}: {len(cells)} seeds together need more memory than there is; halving")
+    middle = len(cells) // 2
+    for half in (cells[:middle], cells[middle:]):
+        _run_group(half, job)
 
 
 def _train_group(cells: list[Cell], job: Job) -> None:
@@ -182,18 +185,22 @@ def _train_group(cells: list[Cell], job: Job) -> None:
     replicas = Replicas(cells[0].network, tuple(cell.seed for cell in cells), job.recipe, job.device)
     if paths[0].exists():
         checkpoint.restore(replicas, paths, identities)
-    job.reporter.start(replicas)
     saved = time.monotonic()
 
     def after_epoch(replicas: Replicas) -> None:
         nonlocal saved
         job.reporter.epoch(replicas)
+        if replicas.eager_because and replicas.epoch == 1:
+            job.reporter.note(
+                f"{replicas.name}: its step cannot be captured ({replicas.eager_because}) and runs eagerly"
+            )
         if time.monotonic() - saved >= CHECKPOINT_EVERY or replicas.epoch == job.recipe.epochs:
             checkpoint.save(replicas, paths, identities)
             saved = time.monotonic()
 
-    train(replicas, job.data, after_epoch, job.stop)
-    record.finish(replicas, cells, job.prepared, job.data, job.root)
+    with job.reporter.showing(replicas):
+        train(replicas, job.data, after_epoch, job.stop)
+        record.finish(replicas, cells, job.prepared, job.data, job.root)
     for path in paths:
         path.unlink(missing_ok=True)
     job.reporter.finish(replicas)

@@ -71,7 +71,7 @@ SUITES = {
         Suite("isic2017", "Table 1, ISIC2017 half, and our second readings", ("isic2017",), TABLE_1 + SECOND_READINGS),
         Suite(
             "small",
-            "six light networks on ISIC2018 by a reduced recipe, three seeds: within an hour on two CPU cores",
+            "six light networks on ISIC2018 by a reduced recipe, three seeds: within two hours on two CPU cores",
             ("isic2018",),
             ("aulunet_v3", "aulunet_v1", "aulunet_v2", "ege_unet", "unext_s", "malunet"),
             seeds=(1, 2, 3),

@@ -3,29 +3,36 @@
 The R replicas of a network live in one set of tensors with a leading replica axis. One forward pass is
 `vmap(functional_call)` over that axis, the R losses are summed, and one AdamW steps the stack: replicas cannot feel
 each other, because no operation mixes them and each draws from its own seed and the epoch number alone. With R = 1 the
-same code runs without `vmap`.
+same code runs without `vmap`. On CUDA the whole step, from the gather of its images to the optimizer, is captured and
+replayed, and the host waits for the device once an epoch.
 
 Letters: R replicas, B images of a batch, N images of a split, H = W pixels.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from math import isfinite
 from threading import Event, Lock
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
+from torch.utils._pytree import tree_map
 
 from benchmarks import registry
 from benchmarks.augment import ImageStore, draw_epoch
+from benchmarks.capture import Captured, Recorder, Step, cuda_graph
+from benchmarks.cpu import fold_depthwise
 from benchmarks.losses import bce_dice_per_image
 from benchmarks.metrics import counts
 from benchmarks.recipe import Recipe
 from results.metrics import pooled
 
 Tensors = dict[str, Tensor]
+EVALUATED = {"cpu": 16, "cuda": 64}  # images at a time: what fits the caches of a core, and what fills a GPU
 _INITIALISING = Lock()  # torch's global generator is one for all threads
 
 
@@ -40,6 +47,16 @@ class Data:
     train: ImageStore
     validation: ImageStore
     test: ImageStore
+
+
+class Drawn(NamedTuple):
+    """All that one step of R replicas draws: positions, rows of the turns and of the rotations, (R, B), and the
+    objective's uniform numbers, (R, DRAWS)."""
+
+    order: Tensor
+    turn: Tensor
+    rotation: Tensor
+    objective: Tensor
 
 
 @dataclass(frozen=True)
@@ -104,21 +121,32 @@ class Replicas:
         recipe: Recipe,
         device: torch.device,
         dtype: torch.dtype = torch.float32,
+        *,
+        record: Recorder | None = None,
     ) -> None:
+        """record: how the step is captured; on CUDA as a graph by default, elsewhere not at all."""
         modules = [initialised(network, recipe.size, seed).to(device, dtype) for seed in seeds]
         self.name, self.recipe, self.device = network, recipe, device
         self.module, self.entry = modules[0], registry.entry(network)
+        if device.type == "cpu" and len(seeds) == 1 and recipe.precision == "fp32":
+            fold_depthwise(self.module)
         self.parameters, self.buffers = stack_module_state(modules)  # each tensor (R, ...)
+        self.record = cuda_graph if record is None and device.type == "cuda" else record
+        precise = dtype if device.type == "cpu" else torch.float32  # all that the CUDA kernel takes
         self.optimizer = torch.optim.AdamW(
             self.parameters.values(),
-            lr=recipe.lr,
+            # A captured step reads its rate from the device.
+            lr=torch.tensor(recipe.lr, device=device, dtype=precise) if self.record else recipe.lr,
             betas=(recipe.beta1, recipe.beta2),
             eps=recipe.eps,
             weight_decay=recipe.weight_decay,
             fused=True,
+            capturable=self.record is not None,
         )
         self.best = {name: tensor.detach().clone() for name, tensor in self.tensors().items()}
         self.progress = [Progress(seed) for seed in seeds]
+        self.eager_because: str | None = None
+        """Why the step could not be captured, where one was to be."""
 
     def __len__(self) -> int:
         return len(self.progress)
@@ -132,16 +160,29 @@ class Replicas:
         """Stacked parameters and buffers, each (R, ...), by name."""
         return {**self.parameters, **self.buffers}
 
-    def _prepared(self, images: Tensor) -> Tensor:
-        return images if self.entry.preprocess is None else self.entry.preprocess(images)
+    def set_rate(self, rate: float) -> None:
+        """Learning rate of the steps to come."""
+        for group in self.optimizer.param_groups:
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
+
+    def _network(self, tensors: Any, images: Tensor) -> Any:
+        """What the network makes of images (B, 3, H, W) with these weights of one replica, in float32."""
+        x = images if self.entry.preprocess is None else self.entry.preprocess(images)
+        if self.recipe.precision == "fp32":
+            return functional_call(self.module, tensors, (x,))
+        with torch.autocast(self.device.type, torch.bfloat16, cache_enabled=False):
+            return tree_map(Tensor.float, functional_call(self.module, tensors, (x,)))
 
     def losses(self, images: Tensor, masks: Tensor, draws: Tensor) -> Tensor:
         """Training losses (R,) of images (R, B, 3, H, W), masks (R, B, 1, H, W) and draws (R, DRAWS)."""
         self.module.train()
 
         def one(parameters: Tensors, buffers: Tensors, images: Tensor, masks: Tensor, draws: Tensor) -> Tensor:
-            def forward(x: Tensor) -> Tensor:
-                return functional_call(self.module, (parameters, buffers), (self._prepared(x),))
+            def forward(x: Tensor) -> Any:
+                return self._network((parameters, buffers), x)
 
             return self.entry.objective(forward, images, masks, draws)
 
@@ -154,20 +195,27 @@ class Replicas:
         """Evaluation logits (R, B, 1, H, W) of images (B, 3, H, W) under stacked `tensors`."""
         self.module.eval()
 
-        def one(tensors: Tensors, images: Tensor) -> Tensor:
-            return functional_call(self.module, tensors, (self._prepared(images),))
-
         if len(self) == 1:
-            return one(_unstacked(tensors), images).unsqueeze(0)
-        return vmap(one, in_dims=(0, None))(tensors, images)
+            return self._network(_unstacked(tensors), images).unsqueeze(0)
+        return vmap(self._network, in_dims=(0, None))(tensors, images)
 
     def step(self, images: Tensor, masks: Tensor, draws: Tensor) -> Tensor:
         """One optimizer step; returns the losses (R,) before it."""
+        self.optimizer.zero_grad()
         losses = self.losses(images, masks, draws)
         losses.sum().backward()
         self.optimizer.step()
-        self.optimizer.zero_grad()
         return losses.detach()
+
+    def step_on(self, data: ImageStore) -> Step:
+        """`step` on batches of `data` as a function of what `Drawn` lists, in its order; captured if need be."""
+
+        def step(order: Tensor, turn: Tensor, rotation: Tensor, objective: Tensor) -> Tensor:
+            batch = data.augmented(order.flatten(), turn.flatten(), rotation.flatten())
+            images, masks = (each.unflatten(0, order.shape) for each in batch)
+            return self.step(images, masks, objective)
+
+        return Captured(step, self.record) if self.record else step
 
     def keep_best(self, improved: list[bool]) -> None:
         """Copy the present weights of the replicas that improved over their best ones."""
@@ -182,37 +230,41 @@ def _unstacked(tensors: Tensors) -> Tensors:
     return {name: tensor.squeeze(0) for name, tensor in tensors.items()}
 
 
-def train_epoch(replicas: Replicas, data: ImageStore, epoch: int, stop: Event) -> Tensor:
-    """One pass of every replica over its own shuffling of the training split; mean loss of each, (R,)."""
-    recipe, device = replicas.recipe, replicas.device
-    for group in replicas.optimizer.param_groups:
-        group["lr"] = recipe.lr_at(epoch)
-    total, seen = torch.zeros(len(replicas), device=device), 0
-    draws = [draw_epoch(each.seed, epoch, len(data), recipe.batch, recipe.augment) for each in replicas.progress]
-    for same_width in zip(*draws, strict=True):  # full batches, then the rest
-        index, turn, rotation, objective = (
-            torch.stack([torch.from_numpy(getattr(d, name)) for d in same_width], dim=1).to(device)
-            for name in ("order", "turn", "rotation", "objective")
-        )  # (steps, R, B), and (steps, R, DRAWS)
-        for step in range(len(index)):
-            if stop.is_set():
-                raise Interrupted
-            shape = index[step].shape  # (R, B)
-            batch = data.augmented(index[step].flatten(), turn[step].flatten(), rotation[step].flatten())
-            images, masks = (each.unflatten(0, shape) for each in batch)
-            total += replicas.step(images, masks, objective[step]) * shape[1]
-            seen += shape[1]
+def steps_of(replicas: Replicas, images: int, epoch: int) -> Iterator[Drawn]:
+    """What each step of an epoch over so many images draws, on the device: full batches, then the rest."""
+    recipe = replicas.recipe
+    draws = [draw_epoch(each.seed, epoch, images, recipe.batch, recipe.augment) for each in replicas.progress]
+    for same_width in zip(*draws, strict=True):
+        stacked = (np.stack([getattr(each, name) for each in same_width], axis=1) for name in Drawn._fields)
+        yield from map(Drawn, *(torch.from_numpy(each).to(replicas.device) for each in stacked))
+
+
+def train_epoch(replicas: Replicas, data: ImageStore, epoch: int, stop: Event, step: Step | None = None) -> Tensor:
+    """One pass of every replica over its own shuffling of the training split; mean loss of each, (R,).
+
+    step: `replicas.step_on(data)` of the epochs before, so that it is captured once and not in each.
+    """
+    replicas.set_rate(replicas.recipe.lr_at(epoch))
+    total, seen, step = torch.zeros(len(replicas), device=replicas.device), 0, step or replicas.step_on(data)
+    for drawn in steps_of(replicas, len(data), epoch):
+        if stop.is_set():
+            raise Interrupted
+        width = drawn.order.shape[1]
+        total += step(*drawn) * width
+        seen += width
     return total / seen
 
 
 @torch.no_grad()
 def evaluate(
-    replicas: Replicas, data: ImageStore, tensors: Tensors, *, batch: int = 16, limit: int | None = None
+    replicas: Replicas, data: ImageStore, tensors: Tensors, *, batch: int | None = None, limit: int | None = None
 ) -> tuple[Tensor, Tensor]:
     """BCE + Dice of each image, (R, N), and its tp, fp, fn, tn in pixels, (R, N, 4) int64, in eval mode.
 
-    tensors: stacked weights and buffers to evaluate. limit: only so many images, from the first.
+    tensors: stacked weights and buffers to evaluate. batch: images at a time, `EVALUATED` of the device by default.
+    limit: only so many images, from the first.
     """
+    batch = batch or EVALUATED[replicas.device.type]
     losses, pixel_counts = [], []
     end = len(data) if limit is None else limit
     for start in range(0, end, batch):
@@ -230,9 +282,11 @@ def train(replicas: Replicas, data: Data, after_epoch: Callable[[Replicas], None
     The best epoch is the one of lowest validation loss. A replica whose loss is not finite is marked in its progress
     and the others go on, until none is left. Raises Interrupted when `stop` is set.
     """
+    step = replicas.step_on(data.train)
     for epoch in range(replicas.epoch + 1, replicas.recipe.epochs + 1):
         started = time.perf_counter()
-        train_losses = train_epoch(replicas, data.train, epoch, stop).tolist()
+        train_losses = train_epoch(replicas, data.train, epoch, stop, step).tolist()
+        replicas.eager_because = getattr(step, "refusal", None)
         losses, pixel_counts = evaluate(replicas, data.validation, replicas.tensors())
         validation_losses, metrics = losses.mean(dim=1).tolist(), [pooled(each) for each in pixel_counts.cpu().numpy()]
         seconds = time.perf_counter() - started
