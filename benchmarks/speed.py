@@ -3,15 +3,18 @@
 Machines are shared and drift, so a rate here means little alone; the ratio of two that were measured one after the
 other means something, and its spread over the rounds says how much.
 
-* The trainer trains as `runner` has it: on CUDA all seeds stacked, on CPU each on a thread, a thread a core.
+* The trainer trains as `runner` has it: on CUDA all seeds stacked in a captured step, on CPU each on a thread, a thread
+  a core.
+* One seed alone is the trainer too: what the seeds side by side are worth is the ratio of both.
 * The reference loop trains the seeds one after another, on CPU with the threads that torch takes by itself.
 
-A round is an epoch over `steps` batches of the training split. Validation is in neither side.
+A round is an epoch over `steps` batches of the training split. Validation is in none.
 
-Letters: R replicas (seeds) of a group, B images of a batch, S = 2 sides, the trainer first.
+Letters: R replicas (seeds) of a group, B images of a batch, S = 3 sides in the order of SIDES.
 """
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,17 +23,19 @@ from threading import Event
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.profiler import ProfilerActivity, record_function
 
-from benchmarks.augment import ImageStore, draw_epoch
+from benchmarks import traffic
+from benchmarks.augment import ImageStore
+from benchmarks.capture import WARM_UP
 from benchmarks.cost import now
 from benchmarks.datasets import PreparedSet
 from benchmarks.recipe import Recipe
 from benchmarks.reference_loop import Pictures, ReferenceLoop
-from benchmarks.runner import workers
-from benchmarks.train import Replicas, train_epoch
+from benchmarks.runner import full_precision, workers
+from benchmarks.train import Replicas, steps_of, train_epoch
 
+SIDES = ("trainer", "one seed alone", "reference loop")
 PHASES = ("data", "forward", "backward", "optimizer")
 TRACED_STEPS = 3  # a trace of more is slow to open
 
@@ -53,7 +58,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Speed:
-    """Training images a second, all seeds together, of both sides, and where the trainer's time goes."""
+    """Training images a second of the three sides, and what a step of the trainer is made of."""
 
     network: str
     device: str
@@ -64,15 +69,25 @@ class Speed:
     steps: int
     """Of each seed in a round."""
     trainer: Spread
-    """Images a second."""
+    """Images a second, all seeds together."""
+    alone: Spread
+    """Images a second of the trainer with the first seed only."""
     reference: Spread
     """Images a second."""
     ratio: Spread
     """Trainer to reference of the same round."""
+    side_by_side: Spread
+    """Trainer to one seed alone of the same round."""
     shares: dict[str, float]
-    """Of PHASES in a trainer step, run phase by phase; they sum to 1."""
+    """Of PHASES in a trainer step, run phase by phase and not captured; they sum to 1."""
     loss_difference: float
     """Largest relative difference between both sides' mean losses of the first, untimed, round."""
+    traffic: traffic.Traffic
+    """Bytes of a step of one group: on CUDA of all seeds, on CPU of one."""
+    bandwidth: float
+    """Bytes a second of a large copy on this device."""
+    step: Spread
+    """Seconds of a step of that group, where nothing runs beside it."""
 
 
 def measure(
@@ -84,20 +99,36 @@ def measure(
     rounds: int,
     device: torch.device,
 ) -> Speed:
-    """Train both sides for `rounds` timed rounds of `steps` steps, after one that warms up, changing who goes first.
+    """Train all sides for `rounds` timed rounds of `steps` steps, after some that warm up, changing who goes first.
 
     Raises RequestError where the network does not take the recipe's size.
     """
     with _threads_and_precision() as threads:
         sides = _Sides(network, recipe, seeds, *_pictures(prepared, recipe, steps), device, threads)
-        first, _ = sides.train(1)
-        seconds = np.stack([sides.train(epoch)[1] for epoch in range(2, 2 + rounds)])  # (rounds, S)
-        shares = sides.shares(2 + rounds)
-    rates = len(seeds) * steps * recipe.batch / seconds
-    trainer, reference, ratio = (Spread.of(each) for each in (*rates.T, rates[:, 0] / rates[:, 1]))
-    difference = float(np.abs(first[0] / first[1] - 1).max())
-    shape = (recipe.size, recipe.batch, seeds, steps)
-    return Speed(network, device.type, *shape, trainer, reference, ratio, shares, difference)
+        untimed = math.ceil((WARM_UP + 1) / steps) if device.type == "cuda" else 1  # until the step is captured
+        first, *_ = (sides.train(epoch)[0] for epoch in range(1, 1 + untimed))
+        seconds = np.stack([sides.train(1 + untimed + k)[1] for k in range(rounds)])  # (rounds, S)
+        shares, copied = sides.shares(1 + untimed + rounds), traffic.bandwidth(device)
+    trainer, alone, reference = (steps * recipe.batch * np.array([[len(seeds), 1, len(seeds)]]) / seconds).T
+    group, side = (seeds, 0) if device.type == "cuda" else (seeds[:1], 1)
+    return Speed(
+        network=network,
+        device=device.type,
+        size=recipe.size,
+        batch=recipe.batch,
+        seeds=seeds,
+        steps=steps,
+        trainer=Spread.of(trainer),
+        alone=Spread.of(alone),
+        reference=Spread.of(reference),
+        ratio=Spread.of(trainer / reference),
+        side_by_side=Spread.of(trainer / alone),
+        shares=shares,
+        loss_difference=float(np.abs(first[0] / first[2] - 1).max()),
+        traffic=traffic.of_step(network, group, recipe),
+        bandwidth=copied,
+        step=Spread.of(seconds[:, side] / steps),
+    )
 
 
 def write_trace(
@@ -123,14 +154,21 @@ def render(speed: Speed) -> str:
         return f"{of.median:.{digits}f}{unit} ({of.low:.{digits}f} to {of.high:.{digits}f})"
 
     shares = ", ".join(f"{phase} {share * 100:.0f} %" for phase, share in speed.shares.items())
+    floor, eager = speed.traffic.floor / speed.bandwidth, speed.traffic.eager / speed.bandwidth
+    group = f"{len(speed.seeds)} seeds" if speed.device == "cuda" else "one seed"
     return "\n".join(
         [
             f"{speed.network}, {speed.size} px, batch {speed.batch}, {speed.device}: {len(speed.seeds)} seeds, "
             f"{speed.steps} steps each a round; median (quartiles) of {speed.ratio.n} rounds",
             f"trainer         {spread(speed.trainer, ' images/s', 1)}",
+            f"one seed alone  {spread(speed.alone, ' images/s', 1)}",
             f"reference loop  {spread(speed.reference, ' images/s', 1)}",
-            f"ratio           {spread(speed.ratio, '', 2)}",
-            f"trainer's step  {shares}",
+            f"ratio           {spread(speed.ratio, '', 2)} of trainer to reference loop",
+            f"side by side    {spread(speed.side_by_side, '', 2)} of trainer to one seed alone",
+            f"step of {group:7} {speed.step.median * 1e3:.2f} ms; phase by phase {shares}",
+            f"memory floor    {floor * 1e3:.2f} ms, of which a step takes {speed.step.median / floor:.1f} times: "
+            f"{speed.traffic.floor / 1e9:.3g} GB at the {speed.bandwidth / 1e9:.0f} GB/s of a large copy",
+            f"unfused         {eager * 1e3:.2f} ms: {speed.traffic.eager / 1e9:.3g} GB operation by operation",
             f"mean losses of the first round differ by at most {speed.loss_difference:.1e} of themselves",
         ]
     )
@@ -149,7 +187,7 @@ def _groups(network: str, recipe: Recipe, seeds: tuple[int, ...], device: torch.
 
 
 class _Sides:
-    """Trainer and reference loop with the same seeds and pictures, each where its last round left it."""
+    """The sides, with the same seeds and pictures, each where its last round left it."""
 
     def __init__(
         self,
@@ -163,24 +201,34 @@ class _Sides:
     ) -> None:
         self.device, self.threads = device, threads
         self.store, self.pictures = ImageStore(images, masks, device), Pictures(images, masks)
-        self.groups = _groups(network, recipe, seeds, device)
+        self.replicas = _groups(network, recipe, seeds, device)
+        self.groups = [self._trained(group) for group in self.replicas]
+        self.alone = self._trained(Replicas(network, seeds[:1], recipe, device))
         self.loops = [ReferenceLoop(network, seed, recipe, device) for seed in seeds]
 
     def train(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
-        """One round of both; mean loss of each seed (S, seeds) and the seconds (S,)."""
-        losses, seconds = np.empty((2, len(self.loops))), np.empty(2)
-        for side in (0, 1) if epoch % 2 else (1, 0):
+        """One round of all sides; mean loss of each seed (S, seeds) and the seconds (S,)."""
+        losses, seconds = np.empty((len(SIDES), len(self.loops))), np.empty(len(SIDES))
+        sides = (self._trainer, self._one_alone, self._reference)
+        for turn in range(len(SIDES)):
+            side = (epoch + turn) % len(SIDES)
             started = now(self.device)
-            losses[side] = self._reference(epoch) if side else self._trainer(epoch)
+            losses[side] = sides[side](epoch)
             seconds[side] = now(self.device) - started
         return losses, seconds
 
-    def _trainer(self, epoch: int) -> list[float]:
-        def means(group: Replicas) -> list[float]:
-            return train_epoch(group, self.store, epoch, Event()).tolist()
+    def _trained(self, group: Replicas) -> Callable[[int], list[float]]:
+        """An epoch of a group, as a function of its number; mean loss of each seed."""
+        step = group.step_on(self.store)
+        return lambda epoch: train_epoch(group, self.store, epoch, Event(), step).tolist()
 
+    def _trainer(self, epoch: int) -> list[float]:
         with ThreadPoolExecutor(workers(self.device), initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            return [mean for group in pool.map(means, self.groups) for mean in group]
+            return [mean for means in pool.map(lambda group: group(epoch), self.groups) for mean in means]
+
+    def _one_alone(self, epoch: int) -> list[float]:
+        torch.set_num_threads(1)
+        return self.alone(epoch) * len(self.loops)
 
     def _reference(self, epoch: int) -> list[float]:
         torch.set_num_threads(self.threads)
@@ -189,7 +237,7 @@ class _Sides:
     def shares(self, epoch: int) -> dict[str, float]:
         """Share of each phase in the steps of an epoch of the trainer's first group, on one thread."""
         torch.set_num_threads(1)
-        seconds = _train_by_phase(self.groups[0], self.store, epoch, self.device)
+        seconds = _train_by_phase(self.replicas[0], self.store, epoch, self.device)
         return {phase: seconds[phase] / sum(seconds.values()) for phase in PHASES}
 
 
@@ -204,10 +252,10 @@ def _train_by_phase(group: Replicas, store: ImageStore, epoch: int, device: torc
             yield
         seconds[name] += now(device) - started
 
-    for index, turn, rotation, objective in _steps(group, len(store), epoch, device):
+    for order, turn, rotation, objective in steps_of(group, len(store), epoch):
         with phase("data"):
-            batch = store.augmented(index.flatten(), turn.flatten(), rotation.flatten())
-            images, masks = (each.unflatten(0, index.shape) for each in batch)
+            batch = store.augmented(order.flatten(), turn.flatten(), rotation.flatten())
+            images, masks = (each.unflatten(0, order.shape) for each in batch)
         with phase("forward"):
             losses = group.losses(images, masks, objective)
         with phase("backward"):
@@ -218,21 +266,12 @@ def _train_by_phase(group: Replicas, store: ImageStore, epoch: int, device: torc
     return seconds
 
 
-def _steps(group: Replicas, images: int, epoch: int, device: torch.device) -> Iterator[tuple[Tensor, ...]]:
-    """Positions, turns and rotations (R, B), and the objective's draws, of each step."""
-    recipe = group.recipe
-    draws = [draw_epoch(each.seed, epoch, images, recipe.batch, recipe.augment)[0] for each in group.progress]
-    names = ("order", "turn", "rotation", "objective")
-    stacked = [torch.from_numpy(np.stack([getattr(each, name) for each in draws], axis=1)) for name in names]
-    return zip(*(each.to(device) for each in stacked), strict=True)
-
-
 @contextmanager
 def _threads_and_precision() -> Iterator[int]:
     """Float32 that is float32 on both sides, as in a run; yields torch's own number of threads and restores it."""
     threads = torch.get_num_threads()
     precision = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    full_precision()
     try:
         yield threads
     finally:

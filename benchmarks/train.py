@@ -29,6 +29,7 @@ from benchmarks.cpu import fold_depthwise
 from benchmarks.losses import bce_dice_per_image
 from benchmarks.metrics import counts
 from benchmarks.recipe import Recipe
+from benchmarks.stacked import fold_replicas
 from results.metrics import pooled
 
 Tensors = dict[str, Tensor]
@@ -128,9 +129,11 @@ class Replicas:
         modules = [initialised(network, recipe.size, seed).to(device, dtype) for seed in seeds]
         self.name, self.recipe, self.device = network, recipe, device
         self.module, self.entry = modules[0], registry.entry(network)
-        if device.type == "cpu" and len(seeds) == 1 and recipe.precision == "fp32":
-            fold_depthwise(self.module)
         self.parameters, self.buffers = stack_module_state(modules)  # each tensor (R, ...)
+        if len(seeds) > 1:
+            fold_replicas(self.module)
+        elif device.type == "cpu" and recipe.precision == "fp32":
+            fold_depthwise(self.module)
         self.record = cuda_graph if record is None and device.type == "cuda" else record
         precise = dtype if device.type == "cpu" else torch.float32  # all that the CUDA kernel takes
         self.optimizer = torch.optim.AdamW(

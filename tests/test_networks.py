@@ -1,6 +1,5 @@
 """Contract tests over the registry: an entry is tested by being added."""
 
-import copy
 import pickle
 
 import pytest
@@ -10,7 +9,7 @@ from torch import Tensor, nn
 from benchmarks import registry
 from benchmarks.losses import DRAWS
 from benchmarks.recipe import RECIPES
-from benchmarks.train import Replicas
+from benchmarks.train import Replicas, initialised
 from tests import reference_vectors
 
 NAMES = registry.names()
@@ -141,7 +140,7 @@ def test_stacked_step_equals_the_plain_one(name):
     losses = replicas.losses(images, masks, draws)
     losses.sum().backward()
     for k in range(2):
-        module = copy.deepcopy(replicas.module).train()
+        module = initialised(name, SMALL, seed=1).double().train()
         module.load_state_dict({key: tensor[k] for key, tensor in start.items()}, strict=False)
         for key, buffer in module.named_buffers():  # those that are not persistent
             buffer.copy_(start[key][k])

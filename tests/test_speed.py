@@ -25,7 +25,15 @@ def prepared(tmp_path_factory) -> PreparedSet:
 def test_both_sides_are_measured(prepared):
     threads = torch.get_num_threads()
     measured = speed.measure("aulunet_v3", prepared, RECIPE, (1, 2), steps=2, rounds=3, device=CPU)
-    for spread in (measured.trainer, measured.reference, measured.ratio):
+    spreads = (
+        measured.trainer,
+        measured.alone,
+        measured.reference,
+        measured.ratio,
+        measured.side_by_side,
+        measured.step,
+    )
+    for spread in spreads:
         assert 0 < spread.low <= spread.median <= spread.high < math.inf
         assert spread.n == 3
     assert list(measured.shares) == ["data", "forward", "backward", "optimizer"]
@@ -33,6 +41,8 @@ def test_both_sides_are_measured(prepared):
     assert sum(measured.shares.values()) == pytest.approx(1)
     assert measured.loss_difference < 1e-3
     assert torch.get_num_threads() == threads
+    assert 0 < measured.traffic.floor < measured.traffic.eager
+    assert measured.bandwidth > 0
     shown = speed.render(measured)
     assert "2 seeds, 2 steps each a round; median (quartiles) of 3 rounds" in shown
     assert f"{measured.ratio.median:.2f} (" in shown
