@@ -49,7 +49,7 @@ class Recipe:
         if self.batch == 1:
             raise RequestError("--batch is 1; give at least 2, because batch norm has no statistics of one image.")
         if self.precision not in ("fp32", "bf16"):
-            raise RequestError(f'--precision is {self.precision!r}; give "fp32" or "bf16".')
+            raise RequestError(f'The precision of a recipe is {self.precision!r}; give "fp32" or "bf16".')
         if self.split not in ("paper", "sorted"):
             raise RequestError(f'--split is {self.split!r}; give "paper" or "sorted".')
 

@@ -9,6 +9,7 @@ docs/performance.md has the bytes that this saves.
 Letters: R replicas, B images, C channels, ... further axes.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -22,8 +23,8 @@ def fold_replicas(network: nn.Module) -> None:
     For use under one `vmap` over the replicas, whose axis is the first one of all weights and running statistics.
     """
     for module in network.modules():
-        if type(module) is nn.Conv2d and module.bias is not None and module.padding_mode == "zeros":
-            module.__class__ = FoldedConv2d
+        if type(module) in FOLDED_CONVOLUTIONS and module.padding_mode == "zeros":
+            module.__class__ = FOLDED_CONVOLUTIONS[type(module)]
         elif type(module) is nn.BatchNorm2d and module.affine and module.running_mean is not None and module.momentum:
             module.__class__ = FoldedBatchNorm2d
         elif type(module) is nn.GroupNorm and module.affine:
@@ -32,11 +33,39 @@ def fold_replicas(network: nn.Module) -> None:
             module.__class__ = FoldedAvgPool2d
 
 
-class FoldedConv2d(nn.Conv2d):
-    """(B, C, H, W) to (B, O, H', W'), for each replica."""
+class _FoldedConv:
+    """(B, C, ...) to (B, O, ...), for each replica; in autocast's type where autocast is on, as `vmap` alone is not."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        return _Conv.apply(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+    operation: Callable[..., Tensor]
+
+    def forward(self: Any, x: Tensor) -> Tensor:
+        kind = x.device.type
+        cast = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+        dtype = torch.get_autocast_dtype(kind) if cast else x.dtype
+        bias = None if self.bias is None else self.bias.to(dtype)
+        options = {"stride": self.stride, "padding": self.padding, "dilation": self.dilation}
+        if self.transposed:
+            options["output_padding"] = self.output_padding
+        return _Conv.apply(type(self).operation, x.to(dtype), self.weight.to(dtype), bias, self.groups, options)
+
+
+class FoldedConv1d(_FoldedConv, nn.Conv1d):
+    operation = F.conv1d
+
+
+class FoldedConv2d(_FoldedConv, nn.Conv2d):
+    operation = F.conv2d
+
+
+class FoldedConvTranspose2d(_FoldedConv, nn.ConvTranspose2d):  # type: ignore[misc]  # takes no output_size
+    operation = F.conv_transpose2d
+
+
+FOLDED_CONVOLUTIONS: dict[type, type] = {
+    nn.Conv1d: FoldedConv1d,
+    nn.Conv2d: FoldedConv2d,
+    nn.ConvTranspose2d: FoldedConvTranspose2d,
+}
 
 
 class FoldedBatchNorm2d(nn.BatchNorm2d):
@@ -82,10 +111,12 @@ class _Folded(torch.autograd.Function):
 
 class _Conv(_Folded):
     @staticmethod
-    def vmap(info: _Info, in_dims: tuple, x: Tensor, *rest: Any) -> tuple[Tensor, int]:
-        (weight, bias), (stride, padding, dilation, groups) = _channels(in_dims[1:3], rest[:2]), rest[2:]
-        images = _folded(info, in_dims[0], x)
-        return _unfolded(info, F.conv2d(images, weight, bias, stride, padding, dilation, info.batch_size * groups))
+    def vmap(
+        info: _Info, in_dims: tuple, operation: Callable[..., Tensor], x: Tensor, *rest: Any
+    ) -> tuple[Tensor, int]:
+        (weight, bias), (groups, options) = _channels(in_dims[2:4], rest[:2]), rest[2:]
+        images = _folded(info, in_dims[1], x)
+        return _unfolded(info, operation(images, weight, bias, groups=info.batch_size * groups, **options))
 
 
 class _BatchNorm(_Folded):
@@ -119,8 +150,8 @@ def _unfolded(info: _Info, x: Tensor) -> tuple[Tensor, int]:
     return x.unflatten(1, (info.batch_size, -1)), 1
 
 
-def _channels(dims: tuple, tensors: Any) -> list[Tensor]:
-    """Weights and statistics (R, C, ...) as views (R * C, ...), so that statistics change in place."""
-    if any(dim != 0 for dim in dims):
+def _channels(dims: tuple, tensors: Any) -> list[Tensor | None]:
+    """Weights and statistics (R, C, ...), or None, as views (R * C, ...), so that statistics change in place."""
+    if any(dim != 0 for dim, tensor in zip(dims, tensors, strict=True) if tensor is not None):
         raise ValueError("the weights and statistics of a folded layer have the replicas as their first axis")
-    return [tensor.flatten(0, 1) for tensor in tensors]
+    return [None if tensor is None else tensor.flatten(0, 1) for tensor in tensors]

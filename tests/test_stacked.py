@@ -9,7 +9,7 @@ from torch.func import functional_call, stack_module_state, vmap
 
 from benchmarks import registry
 from benchmarks.cpu import FoldedDepthwise, fold_depthwise
-from benchmarks.stacked import FoldedAvgPool2d, FoldedBatchNorm2d, FoldedConv2d, FoldedGroupNorm, fold_replicas
+from benchmarks.stacked import fold_replicas
 
 
 def randomised(module: nn.Module, seed: int) -> nn.Module:
@@ -24,6 +24,8 @@ def randomised(module: nn.Module, seed: int) -> nn.Module:
 
 LAYERS = {
     "convolution": lambda: nn.Conv2d(6, 6, 3, padding=1, groups=2),
+    "dilated convolution without bias": lambda: nn.Conv2d(6, 6, 3, padding=2, dilation=2, bias=False),
+    "transposed convolution": lambda: nn.ConvTranspose2d(6, 6, 3, padding=1, groups=3),
     "average pooling": lambda: nn.AvgPool2d(3, 1, padding=1, count_include_pad=False),
     "batch norm": lambda: nn.BatchNorm2d(6),
     "batch norm of another momentum": lambda: nn.BatchNorm2d(6, eps=1e-3, momentum=0.3),
@@ -40,7 +42,7 @@ def test_folded_layers_are_the_layers(kind, training):
     parameters, buffers = stack_module_state(together)
     folded = together[0]
     fold_replicas(folded)
-    assert type(folded) in (FoldedConv2d, FoldedBatchNorm2d, FoldedGroupNorm, FoldedAvgPool2d)
+    assert type(folded).__name__ == "Folded" + type(together[1]).__name__
     x = torch.randn(3, 4, 6, 5, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).requires_grad_()
 
     def one(parameters: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor) -> Tensor:
@@ -75,7 +77,7 @@ def test_folded_layers_take_an_image_that_all_replicas_share(kind):
 def test_layers_that_cannot_be_folded_are_left_alone():
     network = nn.Sequential(nn.BatchNorm2d(4, affine=False), nn.BatchNorm2d(4, track_running_stats=False))
     network.append(nn.BatchNorm2d(4, momentum=None)).append(nn.GroupNorm(2, 4, affine=False))
-    network.append(nn.Conv2d(4, 4, 3, padding=1, padding_mode="reflect")).append(nn.Conv2d(4, 4, 3, bias=False))
+    network.append(nn.Conv2d(4, 4, 3, padding=1, padding_mode="reflect")).append(nn.Conv3d(4, 4, 3))
     before = [type(module) for module in network]
     fold_replicas(network)
     assert [type(module) for module in network] == before

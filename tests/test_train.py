@@ -10,6 +10,7 @@ from torch.func import functional_call, stack_module_state, vmap
 from baselines.drop_path import DropPath
 from benchmarks import checkpoint, registry
 from benchmarks.augment import ImageStore
+from benchmarks.losses import DRAWS
 from benchmarks.recipe import RECIPES, Recipe
 from benchmarks.train import Data, Interrupted, Replicas, initialised, scored_network, train, train_epoch
 from results.errors import RequestError
@@ -205,6 +206,24 @@ def test_initial_weights_do_not_depend_on_what_other_threads_build():
     finally:
         stop.set()
         other.join()
+
+
+@pytest.mark.parametrize("seeds", [(1,), (1, 2)])
+def test_bf16_is_a_recipe_of_its_own(seeds):
+    """The network in bfloat16: close to float32 and not equal to it; weights, moments and logits stay float32."""
+    images, masks = (each.expand(len(seeds), *each.shape) for each in discs_on_noise().train.plain(0, 8))
+    draws, losses = torch.full((len(seeds), DRAWS), 0.5), {}
+    for name in ("paper", "paper-bf16"):
+        replicas = Replicas("aulunet_v3", seeds, RECIPES[name].changed(size=64), CPU)
+        losses[name] = torch.stack([replicas.step(images, masks, draws) for _ in range(3)])
+        assert replicas.logits(images[0], replicas.tensors()).dtype == torch.float32
+        moments = [value for state in replicas.optimizer.state.values() for value in state.values()]
+        assert {each.dtype for each in (*replicas.parameters.values(), *moments)} == {torch.float32}
+    torch.testing.assert_close(losses["paper-bf16"], losses["paper"], rtol=2e-2, atol=0)
+    assert (losses["paper-bf16"] - losses["paper"]).abs().min() > 1e-6
+    assert RECIPES["paper-bf16"].name == "paper-bf16"
+    with pytest.raises(RequestError, match="precision of a recipe"):
+        Recipe(precision="fp16")
 
 
 def test_recipe_names_tell_what_was_changed():
