@@ -146,6 +146,7 @@ class Replicas:
             fused=True,
             capturable=self.record is not None,
         )
+        self.optimizer._warned_capturable_if_run_uncaptured = True  # type: ignore[attr-defined]  # the first steps do
         self.best = {name: tensor.detach().clone() for name, tensor in self.tensors().items()}
         self.progress = [Progress(seed) for seed in seeds]
         self.eager_because: str | None = None
@@ -197,7 +198,6 @@ class Replicas:
     def logits(self, images: Tensor, tensors: Tensors) -> Tensor:
         """Evaluation logits (R, B, 1, H, W) of images (B, 3, H, W) under stacked `tensors`."""
         self.module.eval()
-
         if len(self) == 1:
             return self._network(_unstacked(tensors), images).unsqueeze(0)
         return vmap(self._network, in_dims=(0, None))(tensors, images)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -132,9 +133,11 @@ def test_finished_cells_are_skipped(finished):
 LONGER = RECIPE.changed(epochs=12)
 
 
-def command(root: Path) -> list[str]:
-    """The command line in a process of its own that writes a checkpoint after every epoch."""
-    code = "import benchmarks.runner as r; r.CHECKPOINT_EVERY = 0.0; from benchmarks.__main__ import main; main()"
+def command(root: Path, before: str = "") -> list[str]:
+    """The command line in a process of its own, which begins with `before` and writes a checkpoint every epoch."""
+    code = (
+        f"{before}import benchmarks.runner as r; r.CHECKPOINT_EVERY = 0.0; from benchmarks.__main__ import main; main()"
+    )
     start = [sys.executable, "-c", code, "run", "--suite", "quick", "--network", "aulunet_v3", "--seeds", "1"]
     return [*start, "--size", "32", "--epochs", str(LONGER.epochs), "--results", str(root)]
 
@@ -155,20 +158,29 @@ def interrupt(root: Path, cell: Cell, kind: signal.Signals, epochs: int) -> subp
     return subprocess.CompletedProcess(process.args, process.returncode, output)
 
 
-def test_stopped_then_killed_then_finished_gives_the_same_numbers(tmp_path):
+def test_stopped_then_killed_then_finished_elsewhere_gives_the_same_numbers(tmp_path):
+    """Elsewhere: other folders, another number of cores and threads."""
     cell = cells("aulunet_v3", (1,), LONGER)[0]
     broken, whole = tmp_path / "broken", tmp_path / "whole"
     stopped = interrupt(broken, cell, signal.SIGINT, 2)
     assert stopped.returncode == 130
     assert "Run the same command again" in stopped.stdout
     interrupt(broken, cell, signal.SIGKILL, 5)
-    done = subprocess.run(command(broken), cwd=ROOT, check=True, capture_output=True, text=True)
+    moved = tmp_path / "another machine" / "results"
+    shutil.copytree(broken, moved)
+    environment = os.environ | {"OMP_NUM_THREADS": "3", "LESION_BENCHMARKS_CACHE": str(tmp_path / "its cache")}
+    one_core = (
+        "import os; hasattr(os, 'sched_setaffinity') and os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); "
+    )
+    done = subprocess.run(
+        command(moved, one_core), cwd=ROOT, check=True, capture_output=True, text=True, env=environment
+    )
     assert "resumed after epoch" in done.stdout
     runner.execute([cell], job(whole, LONGER))
-    assert scores(broken, cell) == scores(whole, cell)
-    histories = [(cell.folder(root) / "history.csv").read_text() for root in (broken, whole)]
+    assert scores(moved, cell) == scores(whole, cell)
+    histories = [(cell.folder(root) / "history.csv").read_text() for root in (moved, whole)]
     assert histories[0] == histories[1]
-    assert not (cell.folder(broken) / "checkpoint.safetensors").exists()
+    assert not (cell.folder(moved) / "checkpoint.safetensors").exists()
 
 
 def test_a_failing_seed_is_recorded_and_the_command_says_so(tmp_path):
