@@ -24,24 +24,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from baselines.channel_norm import ChannelNorm
 from baselines.official import carry_over
 
 GROUPS = 4  # of every group norm, and of the channel splits in GHPA and GAB
-
-
-class ChannelNorm(nn.Module):
-    """Layer norm over the channels of each pixel of (B, C, H, W)."""
-
-    def __init__(self, channels: int, eps: float = 1e-6) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(channels))
-        self.bias = nn.Parameter(torch.zeros(channels))
-        self.eps = eps
-
-    def forward(self, x: Tensor) -> Tensor:
-        centred = x - x.mean(dim=1, keepdim=True)
-        variance = centred.square().mean(dim=1, keepdim=True)
-        return self.weight[:, None, None] * (centred / (variance + self.eps).sqrt()) + self.bias[:, None, None]
 
 
 def _depthwise(channels: int, dilation: int = 1) -> nn.Conv2d:

@@ -26,33 +26,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from baselines.mamba import Mamba
 from baselines.official import carry_over
-from baselines.selective_scan import selective_scan
-
-
-class Mamba(nn.Module):
-    """Selective state space block (Gu and Dao, 2023): (B, L, C) to (B, L, C), causal along L."""
-
-    def __init__(self, *, channels: int, states: int = 16, kernel_size: int = 4, expand: int = 2) -> None:
-        super().__init__()
-        inner, rank = expand * channels, math.ceil(channels / 16)
-        self.split = (rank, states, states)
-        self.in_proj = nn.Linear(channels, 2 * inner, bias=False)
-        self.conv1d = nn.Conv1d(inner, inner, kernel_size, padding=kernel_size - 1, groups=inner)
-        self.x_proj = nn.Linear(inner, rank + 2 * states, bias=False)
-        self.dt_proj = nn.Linear(rank, inner)
-        self.A_log = nn.Parameter(torch.arange(1.0, states + 1).log().repeat(inner, 1))  # (D, N)
-        self.D = nn.Parameter(torch.ones(inner))
-        self.out_proj = nn.Linear(inner, channels, bias=False)
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        x, gate = self.in_proj(tokens).chunk(2, dim=-1)  # (B, L, D) each
-        x = self.conv1d(x.transpose(1, 2))[..., : tokens.shape[1]]  # (B, D, L); cutting the tail makes it causal
-        x = F.silu(x.transpose(1, 2))  # (B, L, D)
-        rates, b, c = self.x_proj(x).unsqueeze(1).split(self.split, dim=-1)  # (B, 1, L, R), twice (B, 1, L, N)
-        delta = F.softplus(self.dt_proj(rates))  # (B, 1, L, D)
-        y = selective_scan(x.unsqueeze(1), delta, -self.A_log.exp().unsqueeze(0), b, c, self.D.unsqueeze(0))
-        return self.out_proj(y.squeeze(1) * F.silu(gate))
 
 
 class PVMLayer(nn.Module):
