@@ -44,7 +44,7 @@ def decoded(pair: Pair, size: int) -> tuple[np.ndarray, np.ndarray, bool]:
             f"{pair.mask} is {mask.width} x {mask.height} pixels but its image {pair.image} is "
             f"{image.width} x {image.height}; get both again from the same archive."
         )
-    if np.asarray(mask).max() < 128:
+    if mask.getextrema()[1] < 128:  # the brightest pixel
         raise RequestError(
             f"{pair.mask} marks no lesion: no pixel reaches 128; "
             "masks are 0 for skin and 255 for lesion, so get or draw it again."
@@ -55,7 +55,8 @@ def decoded(pair: Pair, size: int) -> tuple[np.ndarray, np.ndarray, bool]:
 def _opened(member: Member, mode: str) -> Image.Image:
     try:
         with Image.open(io.BytesIO(member.read()), formats=("JPEG", "PNG")) as image:
-            return image.convert(mode)
+            image.load()
+            return image if image.mode == mode else image.convert(mode)  # which would copy it, holding Python's lock
     except _UNREADABLE as error:
         raise RequestError(f"{member} cannot be read ({error}); get the file or its archive again.") from error
 
