@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -29,7 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Reproduce AULUNet and the networks it is compared with, from raw ISIC data to tables. "
-    "Exit codes: 0 fine, 1 a check or a training failed, 2 the request or the data is wrong.",
+    "Exit codes: 0 fine, 1 a check or a training failed, 2 the request or the data is wrong, 130 stopped or paused.",
 )
 console = Console(width=None if sys.stdout.isatty() else 120)
 
@@ -61,11 +62,18 @@ def run(
     batch: Annotated[int | None, typer.Option(help="Change the recipe: images a step.")] = None,
     split: Annotated[str | None, typer.Option(help="Change the recipe: paper or sorted.")] = None,
     device: Device = "auto",
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            help="Pause cleanly before so many minutes are over; the same command goes on, here or elsewhere."
+        ),
+    ] = None,
     plugin: Plugins = None,
     results: Results = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and its cost; train nothing.")] = False,
 ) -> None:
     """Train and score the cells of a suite: skips what is finished, resumes what was interrupted."""
+    until = _deadline(minutes)
     from benchmarks import recipe as recipes
     from benchmarks import registry, suites
 
@@ -82,7 +90,7 @@ def run(
 
     plan = runner.plan(cells, root)
     _show_plan(plan, settings.name)
-    problems = _run_data_sets(plan, settings, root, device, dry_run)
+    problems = _run_data_sets(plan, settings, root, device, until, dry_run)
     for failure in plan.failed:
         problems.append(f"{failure.cell} failed before: {failure.reason}; delete {failure.folder} to try again.")
     if not dry_run:
@@ -113,7 +121,16 @@ def _show_plan(plan: "Plan", recipe: str) -> None:
     )
 
 
-def _run_data_sets(plan: "Plan", recipe: "Recipe", root: Path, device: str, dry_run: bool) -> list[str]:
+def _deadline(minutes: float | None) -> float | None:
+    """When to pause, on the clock of `time.monotonic`. Raises RequestError for a time that is over already."""
+    if minutes is not None and not minutes > 0:
+        raise RequestError(f"--minutes is {minutes:g}; give a number above 0.")
+    return None if minutes is None else time.monotonic() + 60 * minutes
+
+
+def _run_data_sets(
+    plan: "Plan", recipe: "Recipe", root: Path, device: str, until: float | None, dry_run: bool
+) -> list[str]:
     """Run, or only estimate, what is to do, data set by data set; sentences about what failed."""
     from benchmarks import datasets, runner
     from benchmarks.progress import Reporter
@@ -124,7 +141,9 @@ def _run_data_sets(plan: "Plan", recipe: "Recipe", root: Path, device: str, dry_
         prepared = datasets.load(name, recipe.size)
         chosen = runner.device_named(device)
         with Reporter(console) as reporter:
-            job = runner.Job(prepared, runner.on_device(prepared, recipe, chosen), recipe, root, chosen, reporter)
+            job = runner.Job(
+                prepared, runner.on_device(prepared, recipe, chosen), recipe, root, chosen, reporter, until=until
+            )
             if dry_run:
                 _show_costs(cells, job)
                 continue

@@ -58,6 +58,8 @@ class Job:
     device: torch.device
     reporter: Reporter
     stop: Event = field(default_factory=Event)
+    until: float | None = None
+    """Time of `time.monotonic` before which to stop, at the end of an epoch; None: whenever all is done."""
 
 
 def plan(cells: Iterable[Cell], root: Path) -> Plan:
@@ -178,25 +180,31 @@ def _run_group(cells: list[Cell], job: Job) -> None:
 
 
 def _train_group(cells: list[Cell], job: Job) -> None:
-    if job.stop.is_set():
+    begun = time.monotonic()
+    if job.stop.is_set() or (job.until is not None and begun >= job.until):
         raise Interrupted
     paths = [_checkpoint(cell, job) for cell in cells]
     identities = [checkpoint.identity(cell, job.prepared.fingerprint) for cell in cells]
     replicas = Replicas(cells[0].network, tuple(cell.seed for cell in cells), job.recipe, job.device)
     if paths[0].exists():
         checkpoint.restore(replicas, paths, identities)
-    saved = time.monotonic()
+    saved = ended = begun
 
     def after_epoch(replicas: Replicas) -> None:
-        nonlocal saved
+        nonlocal saved, ended
+        before, ended = ended, time.monotonic()
+        last = replicas.epoch == job.recipe.epochs
+        pause = job.until is not None and not last and ended + (ended - before) > job.until  # the next is as long
         job.reporter.epoch(replicas)
         if replicas.eager_because and replicas.epoch == 1:
             job.reporter.note(
                 f"{replicas.name}: its step cannot be captured ({replicas.eager_because}) and runs eagerly"
             )
-        if time.monotonic() - saved >= CHECKPOINT_EVERY or replicas.epoch == job.recipe.epochs:
+        if ended - saved >= CHECKPOINT_EVERY or last or pause:
             checkpoint.save(replicas, paths, identities)
-            saved = time.monotonic()
+            saved = ended
+        if pause:
+            raise Interrupted
 
     with job.reporter.showing(replicas):
         train(replicas, job.data, after_epoch, job.stop)

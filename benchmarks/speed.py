@@ -155,10 +155,11 @@ def render(speed: Speed) -> str:
 
     shares = ", ".join(f"{phase} {share * 100:.0f} %" for phase, share in speed.shares.items())
     floor, eager = speed.traffic.floor / speed.bandwidth, speed.traffic.eager / speed.bandwidth
-    group = f"{len(speed.seeds)} seeds" if speed.device == "cuda" else "one seed"
+    seeds = f"{len(speed.seeds)} seeds" if len(speed.seeds) > 1 else "one seed"
+    group = seeds if speed.device == "cuda" else "one seed"
     return "\n".join(
         [
-            f"{speed.network}, {speed.size} px, batch {speed.batch}, {speed.device}: {len(speed.seeds)} seeds, "
+            f"{speed.network}, {speed.size} px, batch {speed.batch}, {speed.device}: {seeds}, "
             f"{speed.steps} steps each a round; median (quartiles) of {speed.ratio.n} rounds",
             f"trainer         {spread(speed.trainer, ' images/s', 1)}",
             f"one seed alone  {spread(speed.alone, ' images/s', 1)}",

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -181,6 +182,27 @@ def test_stopped_then_killed_then_finished_elsewhere_gives_the_same_numbers(tmp_
     histories = [(cell.folder(root) / "history.csv").read_text() for root in (moved, whole)]
     assert histories[0] == histories[1]
     assert not (cell.folder(moved) / "checkpoint.safetensors").exists()
+
+
+def test_a_run_pauses_in_time_and_goes_on(tmp_path):
+    """A pause comes at the end of an epoch, with its checkpoint, where there is no time for another one."""
+    cell, longer = cells("aulunet_v3", (1,), LONGER)[0], job(tmp_path, LONGER)
+    assert runner.execute([cell], replace(longer, until=time.monotonic())).interrupted
+    path, identity = (
+        cell.folder(tmp_path) / "checkpoint.safetensors",
+        checkpoint.identity(cell, longer.prepared.fingerprint),
+    )
+    assert not path.exists()
+    pauses = 0
+    while not store.is_finished(cell, tmp_path):
+        done = checkpoint.epochs_done(path, identity)
+        outcome = runner.execute([cell], replace(longer, until=time.monotonic() + 0.5))
+        assert outcome.interrupted == (not store.is_finished(cell, tmp_path))
+        assert store.is_finished(cell, tmp_path) or checkpoint.epochs_done(path, identity) > done
+        pauses += outcome.interrupted
+    assert pauses
+    runner.execute([cell], job(tmp_path / "whole", LONGER))
+    assert scores(tmp_path, cell) == scores(tmp_path / "whole", cell)
 
 
 def test_a_failing_seed_is_recorded_and_the_command_says_so(tmp_path):

@@ -8,7 +8,7 @@ import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import numpy as np
 from PIL import Image
@@ -44,7 +44,8 @@ def decoded(pair: Pair, size: int) -> tuple[np.ndarray, np.ndarray, bool]:
             f"{pair.mask} is {mask.width} x {mask.height} pixels but its image {pair.image} is "
             f"{image.width} x {image.height}; get both again from the same archive."
         )
-    if mask.getextrema()[1] < 128:  # the brightest pixel
+    _, brightest = cast("tuple[int, int]", mask.getextrema())
+    if brightest < 128:
         raise RequestError(
             f"{pair.mask} marks no lesion: no pixel reaches 128; "
             "masks are 0 for skin and 255 for lesion, so get or draw it again."
