@@ -142,7 +142,7 @@ def write_trace(
     with _threads_and_precision():
         torch.set_num_threads(1)
         _train_by_phase(group, store, 1, device)  # loads kernels
-        with torch.profiler.profile(activities=activities) as profiler:
+        with torch.profiler.profile(activities=activities, acc_events=True) as profiler:
             _train_by_phase(group, store, 2, device)
     profiler.export_chrome_trace(str(path))
 

@@ -146,8 +146,11 @@ def _folded(info: _Info, dim: int | None, x: Tensor) -> Tensor:
 
 
 def _unfolded(info: _Info, x: Tensor) -> tuple[Tensor, int]:
-    """(B, R, C, ...) of (B, R * C, ...), and where its replicas are."""
-    return x.unflatten(1, (info.batch_size, -1)), 1
+    """(R, B, C, ...) of (B, R * C, ...), a view, and where its replicas are.
+
+    First, because `vmap` of grid_sample in torch 2.11 takes them from nowhere else.
+    """
+    return x.unflatten(1, (info.batch_size, -1)).movedim(1, 0), 0
 
 
 def _channels(dims: tuple, tensors: Any) -> list[Tensor | None]:
