@@ -104,8 +104,10 @@ class ImageStore:
         """Augmented batch of images `index` (B,), transformed by rows `turn` and `rotation` (B,) of the tables.
 
         Returns images (B, 3, H, W) in [0, 255], each min-max scaled by itself before zeros are filled in, and
-        masks (B, 1, H, W) in [0, 1].
+        masks (B, 1, H, W) in [0, 1]. B may be several axes, such as (R, B) for R replicas.
         """
+        shape = index.shape
+        index, turn, rotation = index.flatten(), turn.flatten(), rotation.flatten()
         rotated = self.rotation[rotation]  # (B, P) positions in the turned image
         source = self.turn[turn].gather(1, rotated.clamp(min=0))  # (B, P) positions in the stored image
         inside = rotated >= 0
@@ -113,7 +115,8 @@ class ImageStore:
         scaled = (pixels - self.low[index, None, None]) * self.gain[index, None, None]
         images = torch.where(inside[..., None], scaled, 0)
         masks = torch.where(inside, self.masks[index[:, None], source].to(self.dtype) / 255, 0)
-        return self._shaped(images), masks.reshape(-1, 1, self.size, self.size)
+        masks = masks.reshape(-1, 1, self.size, self.size)
+        return self._shaped(images).unflatten(0, shape), masks.unflatten(0, shape)
 
     def plain(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
         """Images start..stop in order, scaled but not augmented: shapes and ranges as `augmented`."""

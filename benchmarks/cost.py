@@ -2,7 +2,6 @@
 
 import heapq
 import math
-import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from itertools import chain, count, islice
 import torch
 
 from benchmarks.capture import WARM_UP
+from benchmarks.device import now
 from benchmarks.runner import Job, one_thread, workers
 from benchmarks.train import EVALUATED, Replicas, evaluate, steps_of
 from results.store import Cell
@@ -90,10 +90,3 @@ def _full_batches(replicas: Replicas, images: int, epoch: int) -> list:
     """What the steps of an epoch draw, without the last one where it is narrower."""
     width = min(replicas.recipe.batch, images)
     return [drawn for drawn in steps_of(replicas, images, epoch) if drawn.order.shape[1] == width]
-
-
-def now(device: torch.device) -> float:
-    """Seconds of a clock that is read when the device has done all it was given."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()

@@ -42,6 +42,7 @@ from torch.utils._pytree import tree_leaves
 
 from benchmarks import registry
 from benchmarks.cpu import cores
+from benchmarks.device import finish, settings_of_a_run
 from results import store
 from results.errors import RequestError
 
@@ -87,7 +88,7 @@ def profile(
         entry = registry.entry(name)
         if not entry.accepts(size):
             raise RequestError(f"{name} takes {entry.sizes}, not --size {size}; choose another size or network.")
-    with _settings(device, threads or cores()):
+    with _settings(threads or cores()):
         for name in names:
             row = _measure(name, device, size, effort)
             rows[_key(row)] = row
@@ -154,18 +155,12 @@ def _stored_rows(path: Path, description: dict) -> dict[tuple, dict]:
 
 
 @contextmanager
-def _settings(device: torch.device, threads: int) -> Iterator[None]:
-    """The threads of the CPU, and float32 that is float32 on CUDA as in training."""
-    before = torch.get_num_threads(), torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
-    torch.set_num_threads(threads)
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-    try:
-        with torch.random.fork_rng(), torch.inference_mode():
-            torch.manual_seed(0)
-            yield
-    finally:
-        torch.set_num_threads(before[0])
-        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before[1:]
+def _settings(threads: int) -> Iterator[None]:
+    """The threads of the CPU, float32 as in training, and the same random images each time."""
+    with settings_of_a_run(), torch.random.fork_rng(), torch.inference_mode():
+        torch.set_num_threads(threads)
+        torch.manual_seed(0)
+        yield
 
 
 def _measure(name: str, device: torch.device, size: int, effort: Effort) -> dict:
@@ -203,14 +198,9 @@ def _passes(network: nn.Module, images: Tensor, at_most: int, at_least: int, lim
     while len(timed) < at_least or (len(timed) < at_most and time.perf_counter() - begun < limit):
         start = time.perf_counter()
         network(images)
-        _finish(images.device)
+        finish(images.device)
         timed.append(time.perf_counter() - start)
     return timed
-
-
-def _finish(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def _spread(values: np.ndarray) -> dict:
@@ -237,11 +227,11 @@ def _peak_memory(network: nn.Module, image: Tensor, device: torch.device) -> int
     if device.type != "cuda":
         return live_bytes(network, image)
     network(image)  # the libraries' workspaces, which stay allocated, are no network's
-    _finish(device)
+    finish(device)
     before = torch.cuda.memory_allocated(device)
     torch.cuda.reset_peak_memory_stats(device)
     network(image)
-    _finish(device)
+    finish(device)
     held = sum(tensor.nbytes for tensor in (*network.parameters(), *network.buffers(), image))
     return held + torch.cuda.max_memory_allocated(device) - before
 

@@ -68,6 +68,7 @@ def finish(replicas: Replicas, cells: list[Cell], prepared: PreparedSet, data: D
     test = prepared.split(replicas.recipe.split).test
     ids = [prepared.ids[row] for row in test]
     _write_masks(replicas, cells, ids, data, root)
+    network = scored_network(replicas.name)
     for k, (cell, progress) in enumerate(zip(cells, replicas.progress, strict=True)):
         folder = cell.folder(root)
         store.write_csv(folder / "history.csv", pd.DataFrame(progress.history))
@@ -77,7 +78,6 @@ def finish(replicas: Replicas, cells: list[Cell], prepared: PreparedSet, data: D
             continue
         table = pd.DataFrame(pixel_counts[k].cpu().numpy(), columns=list(COUNT_COLUMNS))
         store.write_csv(folder / "per_image.csv", table.assign(id=ids)[["id", *COUNT_COLUMNS]])
-        network = scored_network(cell.network)
         weights = {name: replicas.best[name][k].contiguous().cpu() for name in network.state_dict()}
         save_file(weights, folder / "weights.safetensors")
         report = _report(replicas, k, table, sum(p.numel() for p in network.parameters()))

@@ -69,7 +69,7 @@ class ReferenceLoop:
     def __init__(
         self, network: str, seed: int, recipe: Recipe, device: torch.device, dtype: torch.dtype = torch.float32
     ) -> None:
-        self.seed, self.recipe, self.device, self.dtype = seed, recipe, device, dtype
+        self.seed, self.recipe, self.device = seed, recipe, device
         self.entry = registry.entry(network)
         self.module = initialised(network, recipe.size, seed).to(device, dtype)
         self.optimizer = torch.optim.AdamW(

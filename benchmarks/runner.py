@@ -18,6 +18,7 @@ import torch
 from benchmarks import checkpoint, cpu, record, registry
 from benchmarks.augment import ImageStore
 from benchmarks.datasets import PreparedSet
+from benchmarks.device import full_precision
 from benchmarks.progress import Reporter
 from benchmarks.recipe import Recipe
 from benchmarks.train import Data, Interrupted, Replicas, train
@@ -124,11 +125,6 @@ def execute(cells: list[Cell], job: Job) -> Outcome:
     outcome.finished = [cell for cell in cells if store.is_finished(cell, job.root)]
     outcome.failed = [failure for cell in cells if (failure := store.failure(cell, job.root)) is not None]
     return outcome
-
-
-def full_precision() -> None:
-    """Float32 that is float32 on CUDA: no TF32, in convolutions or products of matrices."""
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
 
 
 def one_thread(device: torch.device) -> None:

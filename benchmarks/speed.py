@@ -28,11 +28,11 @@ from torch.profiler import ProfilerActivity, record_function
 from benchmarks import traffic
 from benchmarks.augment import ImageStore
 from benchmarks.capture import WARM_UP
-from benchmarks.cost import now
 from benchmarks.datasets import PreparedSet
+from benchmarks.device import now, settings_of_a_run
 from benchmarks.recipe import Recipe
 from benchmarks.reference_loop import Pictures, ReferenceLoop
-from benchmarks.runner import full_precision, workers
+from benchmarks.runner import workers
 from benchmarks.train import Replicas, steps_of, train_epoch
 
 SIDES = ("trainer", "one seed alone", "reference loop")
@@ -103,7 +103,7 @@ def measure(
 
     Raises RequestError where the network does not take the recipe's size.
     """
-    with _threads_and_precision() as threads:
+    with settings_of_a_run() as threads:
         sides = _Sides(network, recipe, seeds, *_pictures(prepared, recipe, steps), device, threads)
         untimed = math.ceil((WARM_UP + 1) / steps) if device.type == "cuda" else 1  # until the step is captured
         first, *_ = (sides.train(epoch)[0] for epoch in range(1, 1 + untimed))
@@ -139,7 +139,7 @@ def write_trace(
     group = _groups(network, recipe, seeds, device)[0]
     activities = [ProfilerActivity.CPU] + ([ProfilerActivity.CUDA] if device.type == "cuda" else [])
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _threads_and_precision():
+    with settings_of_a_run():
         torch.set_num_threads(1)
         _train_by_phase(group, store, 1, device)  # loads kernels
         with torch.profiler.profile(activities=activities, acc_events=True) as profiler:
@@ -255,8 +255,7 @@ def _train_by_phase(group: Replicas, store: ImageStore, epoch: int, device: torc
 
     for order, turn, rotation, objective in steps_of(group, len(store), epoch):
         with phase("data"):
-            batch = store.augmented(order.flatten(), turn.flatten(), rotation.flatten())
-            images, masks = (each.unflatten(0, order.shape) for each in batch)
+            images, masks = store.augmented(order, turn, rotation)
         with phase("forward"):
             losses = group.losses(images, masks, objective)
         with phase("backward"):
@@ -265,16 +264,3 @@ def _train_by_phase(group: Replicas, store: ImageStore, epoch: int, device: torc
             group.optimizer.step()
             group.optimizer.zero_grad()
     return seconds
-
-
-@contextmanager
-def _threads_and_precision() -> Iterator[int]:
-    """Float32 that is float32 on both sides, as in a run; yields torch's own number of threads and restores it."""
-    threads = torch.get_num_threads()
-    precision = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
-    full_precision()
-    try:
-        yield threads
-    finally:
-        torch.set_num_threads(threads)
-        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = precision

@@ -24,7 +24,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from benchmarks.augment import ImageStore
-from benchmarks.cost import now
+from benchmarks.device import now
 from benchmarks.recipe import Recipe
 from benchmarks.train import Replicas, steps_of
 
@@ -61,9 +61,7 @@ def of_step(network: str, seeds: tuple[int, ...], recipe: Recipe) -> Traffic:
     order, turn, rotation, objective = next(steps_of(replicas, recipe.batch, 1))
     _ = store.turn, store.rotation  # made once, not in each step
     with _Operations() as count:
-        batch = store.augmented(order.flatten(), turn.flatten(), rotation.flatten())
-        images, masks = (each.unflatten(0, order.shape) for each in batch)
-        replicas.losses(images, masks, objective).sum().backward()
+        replicas.losses(*store.augmented(order, turn, rotation), objective).sum().backward()
     updated = sum(each.nbytes for each in replicas.parameters.values() if each.grad is not None)
     return Traffic(count.floor + ADAMW * updated, count.eager + ADAMW * updated)
 

@@ -214,9 +214,7 @@ class Replicas:
         """`step` on batches of `data` as a function of what `Drawn` lists, in its order; captured if need be."""
 
         def step(order: Tensor, turn: Tensor, rotation: Tensor, objective: Tensor) -> Tensor:
-            batch = data.augmented(order.flatten(), turn.flatten(), rotation.flatten())
-            images, masks = (each.unflatten(0, order.shape) for each in batch)
-            return self.step(images, masks, objective)
+            return self.step(*data.augmented(order, turn, rotation), objective)
 
         return Captured(step, self.record) if self.record else step
 

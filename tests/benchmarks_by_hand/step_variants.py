@@ -17,9 +17,9 @@ import torch
 from benchmarks import datasets, traffic
 from benchmarks.augment import ImageStore
 from benchmarks.capture import WARM_UP, Captured, Step
-from benchmarks.cost import now
+from benchmarks.device import full_precision, now
 from benchmarks.recipe import RECIPES, Recipe
-from benchmarks.runner import device_named, full_precision
+from benchmarks.runner import device_named
 from benchmarks.train import Replicas, steps_of
 
 
