@@ -77,8 +77,7 @@ def run(
     from benchmarks import recipe as recipes
     from benchmarks import registry, suites
 
-    for source in plugin or []:
-        registry.load_plugin(source)
+    _load(plugin)
     chosen = suites.named(suite)
     settings = recipes.named(recipe or chosen.recipe).changed(epochs=epochs, size=size, batch=batch, split=split)
     names = tuple(dict.fromkeys(network or chosen.networks))
@@ -99,6 +98,14 @@ def run(
         console.print(f"[red]Failed:[/] {escape(problem)}", highlight=False)
     if problems:
         raise typer.Exit(1)
+
+
+def _load(plugins: list[str] | None) -> None:
+    """Register the networks of the user's own files and modules."""
+    from benchmarks import registry
+
+    for source in plugins or []:
+        registry.load_plugin(source)
 
 
 def _seeds(text: str | None, suite: "Suite") -> tuple[int, ...]:
@@ -295,10 +302,9 @@ def profile(
     results: Results = None,
 ) -> None:
     """Measure latency, throughput, memory and weights of networks on this machine. Run it on an idle one."""
-    from benchmarks import profiling, registry, runner, suites
+    from benchmarks import profiling, runner, suites
 
-    for source in plugin or []:
-        registry.load_plugin(source)
+    _load(plugin)
     table = Table("network", "latency ms (batch 1)", "images/s (batch 32)", "peak MB", "weights kB")
 
     def announce(row: dict) -> None:
@@ -342,8 +348,7 @@ def speed(
     from benchmarks import datasets, recipe, registry, runner
     from benchmarks import speed as side_by_side
 
-    for source in plugin or []:
-        registry.load_plugin(source)
+    _load(plugin)
     registry.entry(network)
     settings, chosen = recipe.named("paper").changed(size=size), runner.device_named(device)
     prepared, numbers = datasets.load(dataset, size), tuple(range(1, seeds + 1))
@@ -387,10 +392,7 @@ def list_(
     if what not in shown:
         raise RequestError(f"There is no list of {what!r}; `list` takes networks, suites or runs.")
     if what == "networks":
-        from benchmarks import registry
-
-        for source in plugin or []:
-            registry.load_plugin(source)
+        _load(plugin)
     console.print(shown[what](results or store.results_root()))
 
 
