@@ -104,7 +104,7 @@ class SpatialAttentionBridge(nn.Module):
         self.conv = nn.Conv2d(2, 1, 7, padding=9, dilation=3)
 
     def forward(self, skip: Tensor) -> Tensor:
-        summary = torch.cat([skip.mean(dim=1, keepdim=True), skip.amax(dim=1, keepdim=True)], dim=1)
+        summary = torch.cat([skip.mean(dim=1, keepdim=True), skip.max(dim=1, keepdim=True).values], dim=1)
         return self.conv(summary).sigmoid()
 
 

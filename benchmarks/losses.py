@@ -20,9 +20,16 @@ DRAWS = 16
 Objective = Callable[[Callable[[Tensor], Any], Tensor, Tensor, Tensor], Tensor]
 
 
-def bce(logits: Tensor, targets: Tensor) -> Tensor:
-    """Binary cross-entropy of each image, mean over its pixels: (B,)."""
-    return F.binary_cross_entropy_with_logits(logits, targets, reduction="none").flatten(1).mean(dim=1)
+def bce(probabilities: Tensor, targets: Tensor) -> Tensor:
+    """Binary cross-entropy of each image, mean over its pixels: (B,).
+
+    Of probabilities, as the authors take it (`nn.BCELoss` behind a sigmoid): each logarithm is at least -100, and where a
+    sigmoid has rounded to 0 or 1 no gradient comes back. Cross-entropy taken from logits is another loss there. NaN in
+    the probabilities is NaN in the loss, where torch's function would raise, and on CUDA end the process.
+    """
+    finite = probabilities.nan_to_num(nan=0.5)
+    pixels = F.binary_cross_entropy(finite, targets, reduction="none")
+    return torch.where(probabilities.isnan(), probabilities, pixels).flatten(1).mean(dim=1)
 
 
 def dice(probabilities: Tensor, targets: Tensor, smooth: float = 1.0) -> Tensor:
@@ -33,7 +40,8 @@ def dice(probabilities: Tensor, targets: Tensor, smooth: float = 1.0) -> Tensor:
 
 def bce_dice_per_image(logits: Tensor, targets: Tensor) -> Tensor:
     """BCE + Dice of each image: (B,)."""
-    return bce(logits, targets) + dice(logits.sigmoid(), targets)
+    probabilities = logits.sigmoid()
+    return bce(probabilities, targets) + dice(probabilities, targets)
 
 
 def bce_dice(logits: Tensor, targets: Tensor) -> Tensor:
@@ -60,14 +68,15 @@ def boundary_supervision(forward: Callable[[Tensor], Any], images: Tensor, masks
     search, offline; ours is the band alone (`inner_boundary`), computed from the augmented mask on the device.
     """
     logits, sides, boundaries = forward(images)
-    main = (bce(logits, masks) + 2 * dice(logits.sigmoid(), masks)).mean()
-    sides_loss = _weighted(lambda x, t: (0.5 * bce(x, t) + dice(x.sigmoid(), t)).mean(), sides, masks)
-    return main + sides_loss + _weighted(_probability_loss, boundaries, inner_boundary(masks))
+    probabilities = logits.sigmoid()
+    main = (bce(probabilities, masks) + 2 * dice(probabilities, masks)).mean()
+    sides_loss = _weighted(_side_loss, [side.sigmoid() for side in sides], masks)
+    return main + sides_loss + _weighted(_side_loss, boundaries, inner_boundary(masks))
 
 
-def _probability_loss(probabilities: Tensor, targets: Tensor) -> Tensor:
-    cross_entropy = F.binary_cross_entropy(probabilities, targets, reduction="none").flatten(1).mean(dim=1)
-    return (0.5 * cross_entropy + dice(probabilities, targets)).mean()
+def _side_loss(probabilities: Tensor, targets: Tensor) -> Tensor:
+    """LB-UNet: 0.5 BCE + Dice, mean over images."""
+    return (0.5 * bce(probabilities, targets) + dice(probabilities, targets)).mean()
 
 
 def _weighted(loss: Callable[[Tensor, Tensor], Tensor], outputs: Sequence[Tensor], targets: Tensor) -> Tensor:

@@ -96,7 +96,7 @@ def test_objectives_weigh_their_terms_as_the_sheets_say():
     assert ratios == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5])
     loss = losses.boundary_supervision(lambda images: (base, sides, edges), target, target, draws)
     p = base.detach().sigmoid()
-    bce = losses.bce(base, target).item()
+    bce = losses.bce(p, target).item()
     dice = losses.dice(p, target).item()
     edge = losses.inner_boundary(target)
     edge_bce = torch.nn.functional.binary_cross_entropy(edges[0], edge).item()
