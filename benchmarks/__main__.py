@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from benchmarks.settings import NAMES, changed
 from results import store
 from results.errors import RequestError
 from results.metrics import METRICS
@@ -47,6 +48,14 @@ Plugins = Annotated[
     typer.Option("--plugin", help="Python file or module with a list NETWORKS of your own networks; may be repeated."),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help=f"Change the recipe: any setting by name, as --set lr=3e-4; may be repeated. One of {', '.join(NAMES)}.",
+    ),
+]
 
 
 @app.command()
@@ -61,6 +70,7 @@ def run(
     size: Annotated[int | None, typer.Option(help="Change the recipe: side of the images, pixels.")] = None,
     batch: Annotated[int | None, typer.Option(help="Change the recipe: images a step.")] = None,
     split: Annotated[str | None, typer.Option(help="Change the recipe: paper or sorted.")] = None,
+    changes: Settings = None,
     device: Device = "auto",
     minutes: Annotated[
         float | None,
@@ -79,7 +89,9 @@ def run(
 
     _load(plugin)
     chosen = suites.named(suite)
-    settings = recipes.named(recipe or chosen.recipe).changed(epochs=epochs, size=size, batch=batch, split=split)
+    settings = changed(
+        recipes.named(recipe or chosen.recipe), changes or [], epochs=epochs, size=size, batch=batch, split=split
+    )
     names = tuple(dict.fromkeys(network or chosen.networks))
     for name in names:
         registry.entry(name)

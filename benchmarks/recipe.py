@@ -1,12 +1,61 @@
 """Every training setting, with its unit and where it comes from. A changed setting is another recipe by name."""
 
 import math
+import sys
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from benchmarks.datasets.loading import LARGEST_SIZE, SMALLEST_SIZE
+from benchmarks.datasets.splits import RULES
 from results.errors import RequestError
 
 AUTHORS = "authors' released configuration (maklachur/AULUNet b82dc9a)"
+OPTIONS = ("size", "batch", "epochs", "split")  # the settings with an option of their own on the command line
+MOST = 1_000_000  # epochs: a bound that only a slip of the finger meets
+LARGEST_BATCH = 4096  # images, more than any data set here has for training
+FINITE = sys.float_info.max
+
+KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a word"}
+BOUNDS: dict[str, tuple[float, float, bool, str]] = {  # lowest, highest, whether the lowest itself will do, in words
+    "size": (SMALLEST_SIZE, LARGEST_SIZE, True, f"from {SMALLEST_SIZE} to {LARGEST_SIZE} pixels"),
+    "batch": (2, LARGEST_BATCH, True, f"from 2 (batch norm has no statistics of one image) to {LARGEST_BATCH}"),
+    "epochs": (1, MOST, True, f"from 1 to {MOST}"),
+    "t_max": (1, MOST, True, f"from 1 to {MOST} epochs"),
+    "lr": (0, FINITE, False, "above 0 and finite"),
+    "eta_min": (0, FINITE, True, "from 0 to lr"),
+    "beta1": (0, math.nextafter(1, 0), True, "from 0 to below 1"),
+    "beta2": (0, math.nextafter(1, 0), True, "from 0 to below 1"),
+    "eps": (0, FINITE, False, "above 0 and finite"),
+    "weight_decay": (0, FINITE, True, "of at least 0 and finite"),
+}
+WORDS = {"precision": ("fp32", "bf16"), "split": tuple(RULES)}
+
+
+class WrongSetting(RequestError):
+    """A setting that no training can have; `name` is its field, `fault` the rest of the sentence."""
+
+    def __init__(self, name: str, fault: str, option: str | None = None) -> None:
+        shown = option or (f"--{name}" if name in OPTIONS else f"--set {name}")
+        super().__init__(f"{shown} {fault}")
+        self.name, self.fault = name, fault
+
+
+def _wanted(name: str) -> str:
+    """What the field takes, in words: "a whole number from 1 to 1000000"."""
+    if name in WORDS:
+        return " or ".join(f'"{word}"' for word in WORDS[name])
+    kind = next((field.type for field in fields(Recipe) if field.name == name), str)
+    return " ".join([KINDS[kind], BOUNDS[name][3]] if name in BOUNDS else [KINDS[kind]])  # type: ignore[index]
+
+
+def _check_value(name: str, value: Any) -> None:
+    """Raises WrongSetting where a value of the right type lies out of its bounds."""
+    if name in WORDS and value not in WORDS[name]:
+        raise WrongSetting(name, f"is {value!r}; give {_wanted(name)}.")
+    if name in BOUNDS:
+        lowest, highest, closed, _ = BOUNDS[name]
+        if not lowest <= value <= highest or (value == lowest and not closed):
+            raise WrongSetting(name, f"is {value!r}; give {_wanted(name)}.")
 
 
 @dataclass(frozen=True)
@@ -43,15 +92,18 @@ class Recipe:
     """Rule that cuts train, validation and test: "paper" (order by SHA-256 of the id) or "sorted" (order by id)."""
 
     def __post_init__(self) -> None:
-        for name in ("size", "batch", "epochs", "t_max"):
-            if getattr(self, name) < 1:
-                raise RequestError(f"--{name} is {getattr(self, name)}; give a whole number of at least 1.")
-        if self.batch == 1:
-            raise RequestError("--batch is 1; give at least 2, because batch norm has no statistics of one image.")
-        if self.precision not in ("fp32", "bf16"):
-            raise RequestError(f'The precision of a recipe is {self.precision!r}; give "fp32" or "bf16".')
-        if self.split not in ("paper", "sorted"):
-            raise RequestError(f'--split is {self.split!r}; give "paper" or "sorted".')
+        """Raises WrongSetting for a value of another type or out of its bounds."""
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.type is float and isinstance(value, int | float) and not isinstance(value, bool):
+                value = float(value) + 0.0  # one name per value: 1 is 1.0, -0.0 is 0.0
+                object.__setattr__(self, field.name, value)
+            if type(value) is not field.type:
+                raise WrongSetting(field.name, f"is {value!r}; give {_wanted(field.name)}.")
+            _check_value(field.name, value)
+        if self.eta_min > self.lr:
+            fault = f"is {self.lr!r}, below eta_min, which is {self.eta_min!r}; give --set eta_min too, from 0 to lr."
+            raise WrongSetting("lr", fault)
 
     @property
     def name(self) -> str:
@@ -78,6 +130,8 @@ RECIPES = {
     "paper-bf16": Recipe(base="paper-bf16", precision="bf16"),
     # Two CPU cores and a few minutes: shows that everything runs, and reproduces nothing.
     "quick": Recipe(base="quick", size=64, epochs=16, lr=3e-3, t_max=16),
+    # For breadth: the paper's settings at half its side, over the first of its cosine descents.
+    "half": Recipe(base="half", size=128, epochs=50),
     # Real data within two hours of two CPU cores for six light networks: small pictures, one cosine half period.
     "small": Recipe(base="small", size=96, epochs=15, t_max=15),
 }

@@ -77,6 +77,13 @@ SUITES = {
             seeds=(1, 2, 3),
             recipe="small",
         ),
+        Suite(
+            "half",
+            "AULUNet and the four light rivals on both data sets at 128 px over 50 epochs, five seeds",
+            ("isic2018", "isic2017"),
+            ("aulunet_v3", "aulunet_v1", "aulunet_v2", "ege_unet", "malunet", "unext_s", "lb_unet"),
+            recipe="half",
+        ),
         Suite("ablation-modules", "Table 2, and rows it lacks", ("isic2018",), _unique(TABLE_2, SINGLE_MODULES)),
         Suite("ablation-dilations", "Table 3", ("isic2018",), TABLE_3),
     )

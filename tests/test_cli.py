@@ -28,6 +28,8 @@ def benchmarks(*arguments: str, **environment: str) -> subprocess.CompletedProce
         (["run", "--recipe", "fast"], "--recipe takes one of"),
         (["run", "--seeds", "none"], "--seeds is 'none'"),
         (["run", "--epochs", "0"], "--epochs is 0"),
+        (["run", "--set", "t_max=0"], "--set t_max is 0; give a whole number"),
+        (["run", "--epochs", "3", "--set", "epochs=4"], "--epochs and --set epochs change the same setting"),
         (["run", "--suite", "isic2018"], "python -m benchmarks data isic2018 --from PATH"),
         (["run", "--network", "smp:unet/resnet999"], "smp:<architecture>/<encoder>"),
         (["run", "--plugin", "nowhere.py"], "--plugin nowhere.py cannot be imported"),

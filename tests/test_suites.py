@@ -1,6 +1,9 @@
 """Plans: what a suite and the networks asked for come to."""
 
+import pytest
+
 from benchmarks import registry, suites
+from benchmarks.recipe import RECIPES
 from results import store
 
 
@@ -34,3 +37,27 @@ def test_all_runs_each_cell_once_and_ablations_on_isic2018_alone():
 
 def test_a_network_outside_a_suite_joins_it_when_asked_for():
     assert networks("quick", "malunet", "mine") == [("synthetic", "malunet"), ("synthetic", "mine")]
+
+
+def test_every_suite_names_a_recipe_whose_images_its_networks_take():
+    for suite in suites.SUITES.values():
+        size = RECIPES[suite.recipe].size
+        assert all(registry.entry(name).accepts(size) for name in suite.networks), suite.name
+
+
+def test_half_covers_aulunet_and_the_light_rivals_on_both_data_sets():
+    planned = networks("half")
+    assert {dataset for dataset, _ in planned} == {"isic2018", "isic2017"}
+    light = {"ege_unet", "malunet", "unext_s", "lb_unet", "aulunet_v1", "aulunet_v2", "aulunet_v3"}
+    assert {name for _, name in planned} == light
+    assert suites.SUITES["half"].seeds == suites.PAPER_SEEDS
+    assert set(planned) <= set(networks("all"))
+
+
+@pytest.mark.parametrize("suite", ["isic2018", "isic2017", "ablation-modules", "ablation-dilations", "all"])
+def test_any_suite_runs_under_another_recipe(suite):
+    chosen = suites.named(suite)
+    planned = suites.cells(chosen, "half", chosen.networks, (1,))
+    assert {cell.recipe for cell in planned} == {"half"}
+    assert [(cell.dataset, cell.network) for cell in planned] == networks(suite)
+    assert all(registry.entry(cell.network).accepts(RECIPES["half"].size) for cell in planned)

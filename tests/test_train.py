@@ -222,7 +222,7 @@ def test_bf16_is_a_recipe_of_its_own(seeds):
     torch.testing.assert_close(losses["paper-bf16"], losses["paper"], rtol=2e-2, atol=0)
     assert (losses["paper-bf16"] - losses["paper"]).abs().min() > 1e-6
     assert RECIPES["paper-bf16"].name == "paper-bf16"
-    with pytest.raises(RequestError, match="precision of a recipe"):
+    with pytest.raises(RequestError, match=r"^--set precision is 'fp16'; give "):
         Recipe(precision="fp16")
 
 

@@ -13,7 +13,7 @@ from results.errors import RequestError
 
 NAMES = ("isic2018", "isic2017", "synthetic")
 BASE_SIZE = 256  # smaller sizes are derived from this one where it is there
-SMALLEST_SIZE = 8
+SMALLEST_SIZE, LARGEST_SIZE = 8, 2048  # a prepared ISIC2018 of the largest takes 44 GB
 
 
 class NotPrepared(RequestError):
@@ -26,6 +26,8 @@ def check_request(name: str, size: int) -> None:
         raise RequestError(f"There is no data set {name!r}; choose one of {', '.join(NAMES)}.")
     if size < SMALLEST_SIZE:
         raise RequestError(f"--size {size} is too small; give the side in pixels, {SMALLEST_SIZE} or more.")
+    if size > LARGEST_SIZE:
+        raise RequestError(f"--size {size} is too large; give the side in pixels, {LARGEST_SIZE} at most.")
 
 
 def load(name: str, size: int = BASE_SIZE, seed: int = synthetic.SEED) -> store.PreparedSet:
