@@ -14,13 +14,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from benchmarks.settings import NAMES, changed
-from results import store
+from results import data_sets, store
 from results.errors import RequestError
 from results.metrics import METRICS
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from benchmarks.datasets import PreparedSet
     from benchmarks.recipe import Recipe
     from benchmarks.runner import Job, Plan
     from benchmarks.suites import Suite
@@ -158,6 +159,12 @@ def _run_data_sets(
     for name in dict.fromkeys(cell.dataset for cell in plan.todo):
         cells = [cell for cell in plan.todo if cell.dataset == name]
         prepared = datasets.load(name, recipe.size)
+        if prepared.data["originals"] is None:
+            console.print(
+                f"{name} was prepared by an earlier version, which did not record its originals: its runs will say so. "
+                f"`python -m benchmarks data {name} --from PATH` records them and leaves the pixels as they are.",
+                highlight=False,
+            )
         chosen = runner.device_named(device)
         with Reporter(console) as reporter:
             job = runner.Job(
@@ -379,11 +386,21 @@ def data(
     ] = None,
     download: Annotated[bool, typer.Option("--download", help="Fetch the official archives (several GB).")] = False,
     size: Annotated[int, typer.Option(help="Side of the prepared images, pixels.")] = 256,
+    near_duplicates: Annotated[
+        bool,
+        typer.Option(
+            "--near-duplicates", help="Count test images that training or validation also shows; needs a prepared set."
+        ),
+    ] = False,
+    results: Results = None,
 ) -> None:
     """Prepare a data set once: verify, decode, resize and store it in the cache folder."""
     from benchmarks import datasets
 
-    prepared = datasets.prepare(name, source, download=download, size=size)
+    if near_duplicates and source is None and not download:
+        prepared = datasets.load(name, size)
+    else:
+        prepared = datasets.prepare(name, source, download=download, size=size)
     split = prepared.split("paper")
     console.print(
         f"{name}: {len(prepared.ids)} images at {prepared.size} px "
@@ -391,6 +408,32 @@ def data(
         f"in {prepared.folder}",
         highlight=False,
     )
+    facts = prepared.data
+    console.print(
+        f"Originals: {data_sets.originals_in_words(facts)}; masks: {data_sets.masks_in_words(facts)} in the originals, "
+        f"{data_sets.trained_masks_in_words(facts)} at {prepared.size} px.",
+        highlight=False,
+    )
+    if near_duplicates:
+        _show_near_duplicates(prepared, results or store.results_root())
+
+
+def _show_near_duplicates(prepared: "PreparedSet", root: Path) -> None:
+    """Search, write and show the pairs of one data set, and write which ids the data sets share."""
+    from benchmarks.datasets import leakage as search
+    from results import leakage
+
+    rows = search.near_duplicates(prepared)
+    table = Table("split", "test image", "also in", "as", "kind", "distance", "correlation", "detail", "orientation")
+    for row in rows:
+        if row["kind"] != leakage.NONE:
+            numbers = (str(row["distance"]), f"{row['correlation']:.4f}", f"{row['detail']:.4f}", row["orientation"])
+            table.add_row(row["split"], row["test_id"], row["other_part"], row["other_id"], row["kind"], *numbers)
+    console.print(table)
+    for sentence in search.counted(prepared, rows):
+        console.print(sentence, highlight=False)
+    for path in (leakage.write_pairs(root, prepared.name, rows), leakage.write_shared(root, search.shared_ids())):
+        console.print(str(path), highlight=False)
 
 
 @app.command("list")

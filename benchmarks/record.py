@@ -46,6 +46,7 @@ def begin(cell: Cell, prepared: PreparedSet, recipe: Recipe, root: Path) -> None
         "recipe_settings": asdict(recipe),
         "fingerprint": prepared.fingerprint,
         "size": prepared.size,
+        "data": prepared.data,
         "split": {"rule": recipe.split, "selected_on": "validation", "scored_on": "test", "sizes": sizes},
         "code": code_version(),
     }

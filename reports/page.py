@@ -23,6 +23,7 @@ from reports.compare import (
     Verdict,
     tally,
 )
+from reports.data_sets import FACT_HEADINGS, SCORE_HEADINGS, data_facts
 from reports.evidence import Evidence
 from reports.gallery import Gallery
 from reports.grid import NOT_COUNTED, NOT_MEASURED, NOT_PUBLISHED, NOTHING, UNREADABLE, Column, Grid, GridRow, slug
@@ -67,7 +68,8 @@ def page(
     rows = _rows(tables)
     blocks = blocks_of_runs(tables, evidence)
     labels = {row.network: row.label for row in reversed(rows)}
-    ran, problems = provenance(blocks, labels, evidence), [*evidence.problems, *gallery.problems]
+    data = data_facts(evidence, labels)
+    ran, problems = provenance(blocks, labels, evidence), [*evidence.problems, *gallery.problems, *data.problems]
     first = {
         "lead": _lead(ran),
         "ran": ran,
@@ -87,6 +89,9 @@ def page(
             gallery=gallery,
             problems=problems,
             failures=evidence.failures,
+            data=data,
+            fact_headings=FACT_HEADINGS,
+            score_headings=SCORE_HEADINGS,
             **first,
             **_protocol(evidence),
             **_differences(rows, labels, evidence.runs),

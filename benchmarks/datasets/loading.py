@@ -52,16 +52,20 @@ def load(name: str, size: int = BASE_SIZE, seed: int = synthetic.SEED) -> store.
             return store.read(folder)
         original = store.read(parent)
         origin = {"derived_from": {"size": original.size, "fingerprint": original.fingerprint}}
+        origin["originals"] = original.data["originals"]
         return store.write(folder, name, size, original.ids, _smaller(original, size), origin)
 
 
 def _is_current(folder: Path) -> bool:
-    """Whether a set is there and, if it was derived, whether from what is prepared now."""
+    """Whether a set is there and, if it was derived, whether from what is prepared now and with what is known of it."""
     about = store.described(folder)
     if about is None or "derived_from" not in about:
         return about is not None
     parent = store.described(folder.with_name(str(about["derived_from"]["size"])))
-    return parent is None or parent["fingerprint"] == about["derived_from"]["fingerprint"]
+    if parent is None:
+        return True
+    same_pixels = parent["fingerprint"] == about["derived_from"]["fingerprint"]
+    return same_pixels and parent.get("originals") == about.get("originals")
 
 
 def _prepared_sizes(home: Path) -> list[int]:
@@ -100,11 +104,18 @@ def _drawn(home: Path, size: int, seed: int) -> store.PreparedSet:
     """The synthetic set, drawn again whenever the drawing code has changed."""
     version = hashlib.sha256(Path(synthetic.__file__).read_bytes()).hexdigest()[:8]
     folder = home / f"{size}-seed-{seed}-{version}"
-    if store.described(folder) is None:
+    if not _is_recorded(folder):
         with store.locked(home):
-            if store.described(folder) is None:
+            if not _is_recorded(folder):
                 ids = [f"synthetic_{number:04d}" for number in range(sum(splits.COUNTS["synthetic"]))]
                 draw = functools.partial(synthetic.draw, size=size, seed=seed)
                 pictures = pixels.in_order(draw, range(len(ids)))
-                return store.write(folder, "synthetic", size, ids, pictures, {"seed": seed})
+                origin = {"seed": seed, "originals": "drawn"}
+                return store.write(folder, "synthetic", size, ids, pictures, origin)
     return store.read(folder)
+
+
+def _is_recorded(folder: Path) -> bool:
+    """Whether a set is there that says of itself what every run records."""
+    about = store.described(folder)
+    return about is not None and None not in store.facts(about).values()

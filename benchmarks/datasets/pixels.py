@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.datasets.archives import Member, Pair
+from benchmarks.datasets.originals import Original
 from results.errors import RequestError
 
 _UNREADABLE = (
@@ -32,13 +33,13 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def decoded(pair: Pair, size: int) -> tuple[np.ndarray, np.ndarray, bool]:
-    """Image (size, size, 3) and mask (size, size), uint8, and whether the original is smaller than that.
+def decoded(pair: Pair, size: int) -> tuple[np.ndarray, np.ndarray, Original]:
+    """Image (size, size, 3) and mask (size, size), uint8, and what their files were.
 
     Pixels are taken as stored: an EXIF orientation is not applied, because the masks are drawn on the stored pixels.
     Raises RequestError naming the file that cannot be read, the pair of unequal sizes or the mask without a lesion.
     """
-    image, mask = _opened(pair.image, "RGB"), _opened(pair.mask, "L")
+    (image, kind), (mask, _) = _opened(pair.image, "RGB"), _opened(pair.mask, "L")
     if image.size != mask.size:
         raise RequestError(
             f"{pair.mask} is {mask.width} x {mask.height} pixels but its image {pair.image} is "
@@ -50,14 +51,19 @@ def decoded(pair: Pair, size: int) -> tuple[np.ndarray, np.ndarray, bool]:
             f"{pair.mask} marks no lesion: no pixel reaches 128; "
             "masks are 0 for skin and 255 for lesion, so get or draw it again."
         )
-    return np.asarray(resized(image, size)), np.asarray(resized(mask, size)), max(image.width, image.height) < size
+    levels = mask.histogram()
+    original = Original(image.width, image.height, kind, soft=sum(levels[1:255]))
+    return np.asarray(resized(image, size)), np.asarray(resized(mask, size)), original
 
 
-def _opened(member: Member, mode: str) -> Image.Image:
+def _opened(member: Member, mode: str) -> tuple[Image.Image, str]:
+    """The decoded image in the mode, and the format of its file."""
     try:
         with Image.open(io.BytesIO(member.read()), formats=("JPEG", "PNG")) as image:
             image.load()
-            return image if image.mode == mode else image.convert(mode)  # which would copy it, holding Python's lock
+            kind = str(image.format)
+            # Converting an image that has the mode already would copy it, holding Python's lock.
+            return (image if image.mode == mode else image.convert(mode)), kind
     except _UNREADABLE as error:
         raise RequestError(f"{member} cannot be read ({error}); get the file or its archive again.") from error
 

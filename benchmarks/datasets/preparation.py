@@ -8,6 +8,7 @@ import numpy as np
 import PIL
 
 from benchmarks.datasets import archives, loading, pixels, store
+from benchmarks.datasets.originals import Originals
 from results.errors import RequestError
 
 SIZE = 256  # side in pixels of the paper's images
@@ -46,19 +47,26 @@ def prepare(
     with archives.opened(name, source) as pairs, store.locked(folder):
         shown = _shown(pairs, f"Preparing {name}") if progress else pairs
         ids = [pair.id for pair in pairs]
-        origin = {"source": str(source.absolute()), "pillow": PIL.__version__}
-        return store.write(folder / str(size), name, size, ids, _pictures(shown, size, workers, source), origin)
+        originals = Originals()
+
+        def origin() -> dict:
+            return {"source": str(source.absolute()), "pillow": PIL.__version__, "originals": originals.summary()}
+
+        pictures = _pictures(shown, size, workers, source, originals)
+        return store.write(folder / str(size), name, size, ids, pictures, origin)
 
 
 def _pictures(
-    pairs: Iterable[archives.Pair], size: int, workers: int | None, source: Path
+    pairs: Iterable[archives.Pair], size: int, workers: int | None, source: Path, originals: Originals
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Decoded and resized, in order; RequestError at the end when every single original was smaller than `size`."""
-    all_smaller = True
-    for image, mask, smaller in pixels.in_order(partial(pixels.decoded, size=size), pairs, workers):
-        all_smaller &= smaller
+    """Decoded and resized, in order, what their files were going to `originals`.
+
+    RequestError at the end when every single original was smaller than `size`.
+    """
+    for image, mask, original in pixels.in_order(partial(pixels.decoded, size=size), pairs, workers):
+        originals.add(original)
         yield image, mask
-    if all_smaller:
+    if all(max(each.width, each.height) < size for each in originals.seen):
         raise RequestError(
             f"Every image in {source} is smaller than {size} pixels; "
             "prepare from the full-size originals or ask for a smaller --size."

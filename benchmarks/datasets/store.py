@@ -4,7 +4,7 @@
         images.npy     (N, H, W, 3) uint8
         masks.npy      (N, H, W) uint8, 0 background to 255 lesion, edges may lie between
         ids.csv        id, and its part under each split rule
-        prepared.json  written last: name, size, fingerprint, where it was made from
+        prepared.json  written last: name, size, fingerprint, where it was made from, share of soft mask pixels
 
 N = number of images, H = W = size.
 """
@@ -16,7 +16,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -41,6 +41,8 @@ class PreparedSet:
     masks: np.ndarray  # (N, H, W) uint8, read-only, 0 background to 255 lesion
     fingerprint: str  # hex SHA-256 of size, ids and pixels
     folder: Path
+    data: dict
+    """`soft_share` of the masks and `originals`, as every run records them; see `facts`."""
 
     def split(self, rule: str) -> splits.Split:
         """Train, validation and test positions under the rule `paper` or `sorted`; RequestError for another one."""
@@ -67,7 +69,7 @@ def read(folder: Path) -> PreparedSet:
         size = about["size"]
         if images.shape != (len(ids), size, size, 3) or masks.shape != (len(ids), size, size):
             raise ValueError("the shapes do not match the ids")
-        return PreparedSet(about["name"], size, ids, images, masks, about["fingerprint"], folder)
+        return PreparedSet(about["name"], size, ids, images, masks, about["fingerprint"], folder, facts(about))
     except (OSError, ValueError, KeyError) as error:
         raise RequestError(
             f"The prepared set in {folder} is damaged ({error}); delete it and prepare it again."
@@ -80,6 +82,15 @@ def described(folder: Path) -> dict | None:
         return json.loads((folder / "prepared.json").read_text())
     except (OSError, ValueError):
         return None
+
+
+def facts(about: dict) -> dict:
+    """What a prepared.json says of the data beyond its pixels; None where an earlier version did not record it.
+
+    `soft_share` is the share of mask pixels that are neither 0 nor 255 at the prepared size; `originals` the summary of
+    the files (see originals.py), or "drawn".
+    """
+    return {"soft_share": about.get("soft_share"), "originals": about.get("originals")}
 
 
 @contextlib.contextmanager
@@ -108,19 +119,21 @@ def write(
     size: int,
     ids: Sequence[str],
     pictures: Iterable[tuple[np.ndarray, np.ndarray]],
-    origin: dict,
+    origin: dict | Callable[[], dict],
 ) -> PreparedSet:
     """Store pictures, in the order of the ids, as the prepared set in `folder`, replacing the one that is there.
 
-    `pictures` yields (H, W, 3) uint8 images with (H, W) uint8 masks; `origin` is kept in prepared.json. To be called
-    under `locked(folder.parent)`. Nothing appears in `folder` before all is written, and nothing is left behind when
-    `pictures` or the disk fails: the error goes on to the caller.
+    `pictures` yields (H, W, 3) uint8 images with (H, W) uint8 masks; `origin` is kept in prepared.json; where it
+    is a function, it is called after the last picture. To be called under `locked(folder.parent)`. Nothing appears in
+    `folder` before all is written, and nothing is left behind when `pictures` or the disk fails: the error goes on to
+    the caller.
     """
     unfinished = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=folder.parent))
     try:
-        fingerprint = _write_pixels(unfinished, size, ids, pictures)
+        fingerprint, soft_share = _write_pixels(unfinished, size, ids, pictures)
         _write_ids(unfinished / "ids.csv", name, ids)
-        about = {"name": name, "size": size, "images": len(ids), "fingerprint": fingerprint, **origin}
+        about = {"name": name, "size": size, "images": len(ids), "fingerprint": fingerprint, "soft_share": soft_share}
+        about |= origin() if callable(origin) else origin
         (unfinished / "prepared.json").write_text(json.dumps(about, indent=2) + "\n")
         unfinished.chmod(0o755)
         if folder.exists():
@@ -134,10 +147,13 @@ def write(
 
 def _write_pixels(
     folder: Path, size: int, ids: Sequence[str], pictures: Iterable[tuple[np.ndarray, np.ndarray]]
-) -> str:
-    """Write images.npy and masks.npy front to back, so that a full disk is an error, not a crash; the fingerprint."""
+) -> tuple[str, float]:
+    """Write images.npy and masks.npy front to back, so that a full disk is an error, not a crash.
+
+    Returns the fingerprint and the share of mask pixels that are neither 0 nor 255.
+    """
     digest = hashlib.sha256("\n".join([str(size), *ids]).encode())
-    count = 0
+    count = soft = 0
     with open(folder / "images.npy", "wb") as images, open(folder / "masks.npy", "wb") as masks:
         _write_header(images, (len(ids), size, size, 3))
         _write_header(masks, (len(ids), size, size))
@@ -145,6 +161,7 @@ def _write_pixels(
             assert image.shape == (size, size, 3)
             assert mask.shape == (size, size)
             count += 1
+            soft += int(np.count_nonzero((mask != 0) & (mask != 255)))
             for file, pixels in ((images, image), (masks, mask)):
                 data = pixels.tobytes()
                 file.write(data)
@@ -153,7 +170,7 @@ def _write_pixels(
             file.flush()
             os.fsync(file.fileno())
     assert count == len(ids), f"{count} pictures for {len(ids)} ids"
-    return digest.hexdigest()
+    return digest.hexdigest(), soft / (count * size * size)
 
 
 def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
