@@ -287,27 +287,42 @@ def check(
 
 
 def _live_counts() -> dict[str, dict[str, int]] | None:
-    """What the networks count now, by name and column; None where torch is absent."""
-    try:
-        from benchmarks import complexity, registry
-    except ImportError:
-        return None
-    return complexity.table(registry.names()).drop(columns="input").set_index("network").to_dict("index")
+    """What the networks count now, by name and column; None where torch is absent. Says what it does on stderr."""
+    from benchmarks.live_counts import live_counts
+
+    with Console(stderr=True).status("Counting the networks") as status:
+        return live_counts(
+            lambda name, position, number: status.update(f"Counting {escape(name)}, {position} of {number}")
+        )
 
 
 @app.command()
-def count(results: Results = None) -> None:
-    """Count parameters and operations of every network, by four counters, into complexity.csv."""
-    from benchmarks import complexity
+def count(network: Networks = None, plugin: Plugins = None, results: Results = None) -> None:
+    """Count parameters and operations, by four counters. Alone: of every network, into complexity.csv.
 
+    With --network or --plugin only those are counted and shown, and of them only the suite's own networks are stored.
+    """
+    from pandas import NA
+
+    from benchmarks import complexity, registry
+
+    own = registry.names()
+    _load(plugin)
+    added = [name for name in registry.names() if name not in own]
+    names = list(dict.fromkeys(network or (added if plugin else own)))
     path = (results or store.results_root()) / "complexity.csv"
-    counted = complexity.write(path)
+    with Console(stderr=True).status("Counting") as status:
+        counted = complexity.table(names, lambda name: status.update(f"Counting {escape(name)}"))
     table = Table("network", "parameters", "thop parameters", "thop MACs", "fvcore MACs", "true FLOPs")
     for row in counted.itertuples():
         numbers = (row.parameters, row.thop_parameters, row.thop_macs, row.fvcore_macs, row.flops)
-        table.add_row(str(row.network), *(f"{number:,}" for number in numbers))
+        table.add_row(str(row.network), *("-" if number is NA else f"{number:,}" for number in numbers))
     console.print(table)
-    console.print(str(path), highlight=False)
+    for row in counted[counted["notes"] != ""].itertuples():
+        console.print(f"{row.network}: {row.notes}", highlight=False, markup=False)
+    if any(name in own for name in names):
+        complexity.write(path, counted, own)
+        console.print(str(path), highlight=False)
 
 
 @app.command()
