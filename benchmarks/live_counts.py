@@ -49,7 +49,7 @@ def live_counts(announce: Callable[[str, int, int], None]) -> Counts | None:
     finally:
         torch.set_num_threads(threads)
     counts = {
-        str(row["network"]): {column: int(row[column]) for column in complexity.COUNTS if row[column] is not pd.NA}
+        str(row["network"]): {column: int(row[column]) for column in complexity.COUNTS if pd.notna(row[column])}
         for row in table.to_dict("records")
     }
     with contextlib.suppress(OSError):  # a folder that cannot be written costs time only

@@ -4,13 +4,15 @@ The package (https://github.com/Lyken17/pytorch-OpCounter) is no longer maintain
 thop watches modules and nothing else: it is blind to functional operations, einsum, bare parameters, GroupNorm,
 attention, classes derived from those it knows, and modules that are never called. It charges a transposed convolution
 of kernel 2 and stride 2 four times its cost, and affine batch and layer norms 4 operations per element. It sums over
-the tree of modules: a module with two parents counts twice, with all its calls each time, and the parameters of the
-outermost module itself do not count.
+the tree of modules, and hooks its rule on once per place in it: where a module has two places, each call costs twice
+and both places count all calls, four times the cost in all, and twice the parameters. The parameters of the outermost
+module itself do not count.
 
 B = batch, T = steps, I = features in, H = hidden features.
 """
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -122,7 +124,7 @@ def thop_counting(network: nn.Module) -> Iterator[Callable[[], tuple[int, int]]]
     hidden = {part for module in network.modules() if isinstance(module, blind) for part in module.modules()}
     watched = {module for module in network.modules() if type(module) in RULES and module not in hidden}
     with _watching(watched) as macs:
-        yield lambda: _sum_of_tree(network, watched, macs)
+        yield lambda: _sum_of_tree(network, watched, macs, Counter(_places(network)))
 
 
 @contextmanager
@@ -142,13 +144,26 @@ def _watching(modules: set[nn.Module]) -> Iterator[dict[nn.Module, int]]:
             handle.remove()
 
 
-def _sum_of_tree(parent: nn.Module, watched: set[nn.Module], macs: dict[nn.Module, int]) -> tuple[int, int]:
-    """MACs and parameters of a module and of what is inside, shared modules once for each parent that has them."""
+def _places(module: nn.Module) -> Iterator[nn.Module]:
+    """The module and all that is inside, as often as it has a place in the tree."""
+    yield module
+    for child in module.children():  # each once, also where one parent holds it under two names
+        yield from _places(child)
+
+
+def _sum_of_tree(
+    parent: nn.Module, watched: set[nn.Module], macs: dict[nn.Module, int], places: Counter[nn.Module]
+) -> tuple[int, int]:
+    """MACs and parameters of a module and of what is inside it."""
     total, parameters = macs.get(parent, 0), 0
-    for child in parent.children():  # each once, also where one parent holds it under two names
+    for child in parent.children():
         if child in watched:
-            below = macs.get(child, 0), sum(each.numel() for each in child.parameters()) if child in macs else 0
+            below = places[child] * macs.get(child, 0), _parameters(child) if child in macs else 0
         else:
-            below = _sum_of_tree(child, watched, macs)
+            below = _sum_of_tree(child, watched, macs, places)
         total, parameters = total + below[0], parameters + below[1]
     return total, parameters
+
+
+def _parameters(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())

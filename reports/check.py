@@ -94,13 +94,10 @@ class CheckResult:
         return ElementTree.tostring(suites, encoding="unicode", xml_declaration=True) + "\n"
 
     def annotations(self) -> list[str]:
-        """GitHub workflow commands: an error for each failure, a notice for each documented contradiction."""
-        level = {Status.FAILED: "error", Status.DOCUMENTED: "notice"}
+        """GitHub workflow commands: an error for each failure; what is documented needs nobody's attention again."""
         return [
-            f"::{level[item.status]} file={_property(_relative(item.path))},title={_property(item.name)}"
-            f"::{_escaped(item.message)}"
-            for item in self.items
-            if item.status in level
+            f"::error file={_property(_relative(item.path))},title={_property(item.name)}::{_escaped(item.message)}"
+            for item in self.failures
         ]
 
 

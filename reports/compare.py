@@ -195,20 +195,21 @@ def measure(runs: Iterable[Run], metric: str) -> Measured | None:
 
 def count(column: Count, printed: float | None, network: str, evidence: Evidence) -> CountComparison:
     """A printed count against complexity.csv, at the printed digits."""
-    known = evidence.complexity.get(network)
-    if known is None:
+    known = evidence.complexity.get(network, {})
+    if column.field not in known:
         found = verdict(printed, None, AT_PRINTED_DIGITS, counted=True)
         return CountComparison(column.name, printed, None, "", found, NOT_COUNTED)
     counted = known[column.field] / column.scale
     found = verdict(printed, counted, AT_PRINTED_DIGITS, counted=True)
-    thop = verdict(printed, known["thop_parameters"] / 1e6, AT_PRINTED_DIGITS, counted=True)
+    seen_by_thop = known.get("thop_parameters")
+    thop = verdict(printed, seen_by_thop and seen_by_thop / 1e6, AT_PRINTED_DIGITS, counted=True)
     mixed = column.name == "params_m" and thop is Verdict.REPRODUCED
     convention, reason = column.convention, f"Counted {known[column.field]:,}."
     if found is Verdict.REPRODUCED and printed != round(counted, 3):
         reason = f"Counted {known[column.field]:,}; the print is truncated, not rounded."
     if found is Verdict.CONTRADICTED:
         convention = "thop's parameter count" if mixed else "none"
-        seen = f", and thop sees {known['thop_parameters']:,}" if mixed else ""
+        seen = f", and thop sees {seen_by_thop:,}" if mixed else ""
         reason = f"Printed {printed:.3f}, counted {known[column.field]:,}{seen}."
     note = _documented(evidence, network, column.name, "") if found is Verdict.CONTRADICTED else None
     reason = note.reason if note else reason

@@ -42,7 +42,7 @@ class Profile:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known. `complexity`: network -> counted figures (empty where nothing was counted)."""
+    """What is known. `complexity`: network -> counted figures, without those that a counter failed to give."""
 
     root: Path
     runs: list[Run]
@@ -132,13 +132,16 @@ def _complexity(root: Path, problems: list[Problem]) -> dict[str, dict[str, int]
     path = complexity_path(root)
     try:
         table = pd.read_csv(path).drop_duplicates("network").set_index("network")
-        counts = table[list(COUNT_FIELDS)].astype(np.int64)
+        counts = table[list(COUNT_FIELDS)].astype("Int64")  # empty where a counter failed
     except FileNotFoundError:
         return {}
-    except (ValueError, KeyError, pd.errors.ParserError) as error:
+    except (ValueError, TypeError, KeyError, pd.errors.ParserError) as error:
         problems.append(Problem(path, f"it cannot be read ({error})", "write it again: python -m benchmarks count"))
         return {}
-    return {str(network): {name: int(row[name]) for name in COUNT_FIELDS} for network, row in counts.iterrows()}
+    return {
+        str(network): {name: int(row[name]) for name in COUNT_FIELDS if row[name] is not pd.NA}
+        for network, row in counts.iterrows()
+    }
 
 
 def _profiles(root: Path, problems: list[Problem]) -> list[Profile]:

@@ -94,7 +94,7 @@ def _printed(found: CountComparison) -> Cell:
 
 
 def _counted(known: dict[str, int] | None, key: str, scale: float | None = None) -> Cell:
-    if known is None:
+    if known is None or key not in known:
         return Cell(NOT_COUNTED)
     text = f"{known[key]:,}" if scale is None else f"{known[key] / scale:.3f}"
     return Cell(text, known[key], data={key: known[key]})
