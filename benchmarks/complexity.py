@@ -144,20 +144,26 @@ def write(path: Path, counted: pd.DataFrame, names: list[str]) -> pd.DataFrame:
     holds every network. Rows of networks that are not in `names` go. Raises RequestError for a file that cannot be
     read.
     """
-    source = path if path.exists() else store.HOME / "complexity.csv"
-    rows = counted
+    source, rows = path if path.exists() else store.HOME / "complexity.csv", counted
     if source.exists() and not set(names) <= set(counted["network"]):
-        try:
-            stored = pd.read_csv(source, dtype=dict.fromkeys(COUNTS, "Int64"), keep_default_na=True)
-            stored = stored.reindex(columns=COLUMNS).fillna({"notes": ""})
-        except (ValueError, KeyError) as error:
-            cure = "delete it and run python -m benchmarks count"
-            raise RequestError(f"{source} cannot be read ({_one_line(error)}); {cure}.") from None
+        stored = read(source)
         rows = pd.concat([stored[~stored["network"].isin(counted["network"])], counted])
     rows = rows[rows["network"].isin(names)]
     rows = rows.sort_values("network", key=lambda column: column.map(names.index)).reset_index(drop=True)
     store.write_csv(path, rows)
     return rows
+
+
+def read(path: Path) -> pd.DataFrame:
+    """The CSV as `table` gives it. Raises RequestError where it is damaged."""
+    try:
+        stored = pd.read_csv(path, dtype=dict.fromkeys(COUNTS, "Int64"))
+        if lacking := {"network", *COUNTS} - set(stored.columns):
+            raise ValueError(f"no column {min(lacking)}")
+    except ValueError as error:
+        cure = "delete it and run python -m benchmarks count"
+        raise RequestError(f"{path} cannot be read ({_one_line(error)}); {cure}.") from None
+    return stored.reindex(columns=COLUMNS).astype({"notes": object}).fillna({"notes": ""})
 
 
 # The network that is counted
