@@ -195,7 +195,6 @@ def _copied(network: nn.Module, device: torch.device) -> nn.Module:
     for module in copied.modules():
         for name, child in module._modules.items():
             module._modules[name] = None if child is None else _plain(child)
-        module._compiled_call_impl = None
     return copied.to(device).eval()
 
 

@@ -391,6 +391,10 @@ def test_what_fvcore_does_not_see_is_named() -> None:
         assert seen.fvcore_macs == EMBEDDING
     seen = complexity.count(operation(UNSEEN["numpy"][0])(), IMAGES)
     assert "fvcore_macs does not see numpy." in seen.notes
+    seen = complexity.count(CASES["TransformerEncoderLayer"].network(), IMAGES)  # by its parts, not as one operation
+    assert seen.notes == ("fvcore_macs does not see scaled_dot_product_attention.",)
+    assert seen.fvcore_macs is not None
+    assert seen.fvcore_macs > EMBEDDING + PROJECTIONS + MLP
 
 
 FREE = {
