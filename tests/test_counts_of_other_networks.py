@@ -37,7 +37,7 @@ class Tokens(nn.Module):
 
 
 def encoder_layer() -> nn.Module:
-    return nn.TransformerEncoderLayer(D, 3, 20, batch_first=True)
+    return nn.TransformerEncoderLayer(D, 4, 20, batch_first=True)
 
 
 def heads(tokens: Tensor) -> Tensor:
@@ -89,12 +89,12 @@ CASES = {
     "masked attention": Case(lambda: attention(masked=True), ATTENTION),
     "grouped attention": Case(lambda: attention(groups=1, enable_gqa=True), ATTENTION),
     "MultiheadAttention": Case(
-        lambda: Tokens(nn.MultiheadAttention(D, 3, batch_first=True), lambda layer, x: layer(x, x, x)),
+        lambda: Tokens(nn.MultiheadAttention(D, 4, batch_first=True), lambda layer, x: layer(x, x, x)),
         PROJECTIONS + ATTENTION,
     ),
     "MultiheadAttention without weights": Case(
         lambda: Tokens(
-            nn.MultiheadAttention(D, 3), lambda layer, x: layer(*[x.mT.permute(2, 0, 1)] * 3, need_weights=False)
+            nn.MultiheadAttention(D, 4), lambda layer, x: layer(*[x.mT.permute(2, 0, 1)] * 3, need_weights=False)
         ),
         PROJECTIONS + ATTENTION,
     ),
