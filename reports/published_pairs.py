@@ -81,5 +81,5 @@ def _pair(table: str, row: dict) -> PublishedPair:
         dsc=dsc,
         low=low,
         high=high,
-        derived=DERIVED in str(row.get("source", "")),
+        derived=DERIVED in str(row["source"]),
     )

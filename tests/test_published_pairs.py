@@ -29,6 +29,26 @@ def test_every_printed_pair_is_checked(tmp_path: Path) -> None:
     assert all(pair.holds and pair.excess == 0 for pair in found)
 
 
+def test_a_printed_spread_is_used_and_a_missing_number_is_no_pair(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published = fake_runs.copy_published(tmp_path / "published", monkeypatch)
+    path = published / "table1.csv"
+    text = path.read_text().replace(",81.57,0.16,", ",81.57,6.16,")
+    text = text.replace(
+        "isic2018,scr_net,SCR-Net,0.801,1.567,79.27,,88.44,", "isic2018,scr_net,SCR-Net,0.801,1.567,79.27,,,"
+    )
+    path.write_text(text.replace("isic2018,unet,U-Net,7.773,13.758,74.64,", "isic2018,unet,U-Net,7.773,13.758,,"))
+    found = {pair.network: pair for pair in published_pairs(load_everything(tmp_path)) if pair.dataset == "isic2018"}
+    printed = {pair.network: pair for pair in published_pairs(load_everything(tmp_path)) if pair.table == "table1"}
+    pair = printed["aulunet_v1"]
+    assert (pair.low, pair.high) == allowed_dsc(0.8157, 0.0616)
+    assert pair.low < allowed_dsc(0.8157)[0]
+    assert (found["ege_unet"].low, found["ege_unet"].high) == pytest.approx(allowed_dsc(0.7982))
+    assert {"scr_net", "unet"} & set(found) == set()
+    assert len(published_pairs(load_everything(tmp_path))) == 38
+
+
 def test_what_five_seeds_print_is_allowed() -> None:
     """Means of five pairs that obey the identity exactly, rounded as printed, whatever the spread."""
     rng = np.random.default_rng(0)

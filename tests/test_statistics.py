@@ -101,6 +101,9 @@ def test_interval_of_one_network_agrees_with_the_formula_written_out(metric: Met
     _, low, high, _ = written_out(metric, counts)
     assert (found.low, found.high) == pytest.approx((max(low, 0), min(high, 1)), abs=1e-12)
     assert found.mean == pytest.approx(np.mean([value(metric, seed) for seed in counts]), abs=1e-12)
+    _, v_images, v_seeds, _ = parts(metric, [counts])
+    assert found.standard_error == pytest.approx(np.sqrt(v_images + sum(v_seeds)), abs=1e-12)
+    assert found.share_of_images == pytest.approx(v_images / (v_images + sum(v_seeds)))
     assert found.seeds == seeds
 
 
@@ -171,6 +174,20 @@ def test_a_single_image_says_nothing(seeds: int) -> None:
     assert (found.low, found.high, found.p) == (-1, 1, 1)
     alone = intervals({"a": runs(counts)}, MIOU)[0]
     assert (alone.low, alone.high, alone.share_of_images) == (0, 1, 1)
+
+
+@pytest.mark.parametrize("metric", ALL, ids=lambda metric: metric.name)
+def test_one_image_is_too_few_and_two_are_not(metric: Metric) -> None:
+    rng = np.random.default_rng(19)
+    one, two = (np.stack([lesions(rng, 3, images, luck=0.3) for _ in range(5)]) for images in (1, 2))
+    lonely = sample(metric, one)
+    assert lonely.without.shape == (5, 1)
+    assert np.isnan(lonely.without).all()
+    found = of_one(lonely)
+    assert found.seeds == pytest.approx(lonely.values.var(axis=-1, ddof=1) / 3)
+    assert np.isinf(found.images).all()
+    assert np.isfinite(of_one(sample(metric, two)).images).all()
+    assert sample(metric, two).without.shape == (5, 2)
 
 
 def test_a_difference_without_any_variance_is_certain() -> None:
@@ -252,6 +269,7 @@ def test_standing_names_leaders_and_separated_pairs() -> None:
     errors = {"bad": 0.4, "good": 0.1, "equal": 0.1, "single": 0.1}
     networks = {name: runs(lesions(rng, 1 if name == "single" else 4, 80, error)) for name, error in errors.items()}
     found = standing(networks, MIOU)
+    assert found.metric is MIOU
     means = [each.mean for each in found.networks]
     assert means == sorted(means, reverse=True)
     assert found.networks[-1].network == "bad"
@@ -262,6 +280,17 @@ def test_standing_names_leaders_and_separated_pairs() -> None:
     del networks["single"]
     assert set(standing(networks, MIOU).leaders) == {"good", "equal"}
     assert standing(networks, MIOU).leaders[0] == standing(networks, MIOU).networks[0].network
+
+
+def test_standing_puts_the_better_first_and_keeps_the_order_of_ties() -> None:
+    rng = np.random.default_rng(20)
+    good, bad = lesions(rng, 3, 60, 0.05), lesions(rng, 3, 60, 0.4)
+    block = {"good": runs(good), "bad": runs(bad), "twin": runs(good), "clone": runs(bad)}
+    found = standing(block, MIOU)
+    assert [each.network for each in found.networks] == ["good", "twin", "bad", "clone"]
+    assert found.separated == [("good", "bad"), ("good", "clone"), ("twin", "bad"), ("twin", "clone")]
+    assert found.not_separated == [("good", "twin"), ("bad", "clone")]
+    assert found.leaders == ["good", "twin"]
 
 
 def test_standing_of_a_metric_that_is_better_when_lower() -> None:
