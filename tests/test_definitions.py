@@ -82,6 +82,7 @@ def test_leaving_out_and_drawing_again_are_the_metric_of_those_images(metric: Me
     times = np.stack([np.bincount(each, minlength=60) for each in drawn]).astype(float)
     resampled = metric.of_resamples(counts, times)
     assert (without.shape, resampled.shape) == ((2, 60), (5, 2))
+    assert np.array_equal(metric.without_each_image(counts[:, None]), without[:, None])  # leading axes stay
     for seed in range(2):
         for k in range(60):
             expected = float(metric.over_images(np.delete(counts[seed], k, axis=0)))

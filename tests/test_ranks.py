@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
+from reports.statistics.contrasts import stack
 from reports.statistics.estimates import of_one, sample
 from reports.statistics.ranks import Rank, ranks, resampled
 from results.metrics import DEFINITIONS, METRICS, Metric, metric_named
@@ -66,6 +68,17 @@ def test_shares_of_the_first_place_add_up_and_are_the_same_every_time() -> None:
     found = ranks(block, MIOU)
     assert sum(each.first for each in found) == pytest.approx(1)
     assert found == ranks(block, MIOU)
+
+
+def test_the_range_of_ranks_holds_the_middle_95_percent() -> None:
+    block = networks({f"n{k}": 0.15 + 0.004 * k for k in range(10)}, luck=0.05)
+    drawn = resampled([stack(each) for each in block.values()], MIOU, 2000)
+    places = np.sort(stats.rankdata(-drawn, method="min", axis=1), axis=0)
+    found = ranks(block, MIOU)
+    assert [each.low for each in found] == places[49].tolist()  # the 50th of 2,000: 2.5 % lie at or below it
+    assert [each.high for each in found] == places[1949].tolist()
+    assert len({each.low for each in found}) > 2
+    assert any(each.low > places[0, k] for k, each in enumerate(found))
 
 
 def test_lower_may_be_better() -> None:

@@ -131,14 +131,17 @@ def test_a_p_of_images_alone_is_students() -> None:
     assert [float(found.low), float(found.high)] == pytest.approx(list(expected.confidence_interval(0.95)), abs=1e-12)
 
 
-def test_a_p_of_seeds_alone_is_welchs() -> None:
-    """Two images that agree with each other: nothing but seeds is left."""
+@pytest.mark.parametrize("scale", [1, 1e-6])
+def test_a_p_of_seeds_alone_is_welchs(scale: float) -> None:
+    """Images that agree with each other: nothing but seeds is left, however little they differ."""
     rng = np.random.default_rng(5)
-    first, second = rng.normal(0.8, 0.02, 5), rng.normal(0.78, 0.01, 3)
+    first, second = 0.8 + scale * rng.normal(0, 0.02, 5), 0.8 + scale * rng.normal(-0.02, 0.01, 3)
     found = of_difference(*(Sample(values, np.full(9, values.mean())) for values in (first, second)))
     expected = stats.ttest_ind(first, second, equal_var=False)
     assert float(found.p) == pytest.approx(expected.pvalue, rel=1e-6)
-    assert [float(found.low), float(found.high)] == pytest.approx(list(expected.confidence_interval(0.95)), abs=1e-9)
+    ends = expected.confidence_interval(0.95)
+    assert [float(found.low), float(found.high)] == pytest.approx(list(ends), abs=1e-9 * scale)
+    assert float(found.share_of_images) == pytest.approx(0, abs=1e-6)
 
 
 def test_leading_axes_are_repetitions() -> None:
