@@ -5,6 +5,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from reports.compare import Row
 from reports.evidence import Evidence
@@ -50,6 +51,19 @@ def _share_cell(key: str, share: float) -> Cell:
     return Cell(f"{100 * share:.0f}", share, data={key: share})
 
 
+def _rounded(rows: Sequence[GridRow]) -> list[GridRow]:
+    """Floats at nine digits: what lies beyond depends on the processor's order of summation."""
+
+    def shorter(value: Any) -> Any:
+        return float(f"{round(value, 12):.9g}") if isinstance(value, float) else value
+
+    def cell(each: Cell) -> Cell:
+        data = None if each.data is None else {key: shorter(value) for key, value in each.data.items()}
+        return replace(each, sort=shorter(each.sort), data=data)
+
+    return [replace(row, cells=[cell(each) for each in row.cells]) for row in rows]
+
+
 # One network by itself
 
 
@@ -82,7 +96,7 @@ def _statistics_grid(dataset: str, recipe: str, networks: Networks, known: Known
     )
     notes = [WHAT_THE_INTERVAL_SAYS, WHAT_THE_SOURCES_SAY, READING]
     title, context = f"Statistics: {_place(dataset, recipe)}", {"dataset": dataset, "recipe": recipe}
-    return Grid(slug("statistics", dataset, recipe), title, caption, columns, rows, notes, context)
+    return Grid(slug("statistics", dataset, recipe), title, caption, columns, _rounded(rows), notes, context)
 
 
 def _metric_cells(metric: Metric, found: Interval, per_image: float) -> list[Cell]:
@@ -135,7 +149,7 @@ def rank_grids(blocks: Blocks, known: Known) -> list[Grid]:
         ]
         title, context = f"Rank stability: {_place(dataset, recipe)}", {"dataset": dataset, "recipe": recipe}
         name, notes = slug("ranks", dataset, recipe), [WHAT_THE_RANKS_SAY, READING]
-        grids.append(Grid(name, title, "Ranks by pooled mIoU, 1 is best.", columns, rows, notes, context))
+        grids.append(Grid(name, title, "Ranks by pooled mIoU, 1 is best.", columns, _rounded(rows), notes, context))
     return grids
 
 
@@ -173,7 +187,7 @@ def _definition_grid(dataset: str, recipe: str, networks: Networks, known: Known
     title, context = f"Four definitions of mIoU: {_place(dataset, recipe)}", {"dataset": dataset, "recipe": recipe}
     caption = "The same runs, from the same stored counts; percent, mean over seeds; bold: first. Nothing is retrained."
     notes = [*(_definition_note(each, networks, known) for each in DEFINITIONS), READING]
-    return Grid(slug("definitions", dataset, recipe), title, caption, columns, rows, notes, context)
+    return Grid(slug("definitions", dataset, recipe), title, caption, columns, _rounded(rows), notes, context)
 
 
 def _definition_note(definition: Metric, networks: Networks, known: Known) -> str:
@@ -221,7 +235,7 @@ def _pair_grid(dataset: str, recipe: str, metric: Metric, found: Sequence[Contra
     )
     context = {"dataset": dataset, "recipe": recipe, "metric": metric.name}
     notes = [WHAT_THE_TEST_SAYS, HOW_IT_IS_COMPUTED, WHAT_THE_SOURCES_SAY, READING]
-    return Grid(slug("pairs", metric.name, dataset, recipe), title, caption, columns, rows, notes, context)
+    return Grid(slug("pairs", metric.name, dataset, recipe), title, caption, columns, _rounded(rows), notes, context)
 
 
 def _pair_cells(found: Contrast, known: Known) -> list[Cell]:
@@ -279,7 +293,7 @@ def published_pairs_grid(evidence: Evidence, known: Known) -> Grid:
         READING,
     ]
     rows = [GridRow(each.network, _published_cells(each, known)) for each in found]
-    return Grid("published-pairs", "Do the published mIoU and DSC agree?", caption, columns, rows, notes)
+    return Grid("published-pairs", "Do the published mIoU and DSC agree?", caption, columns, _rounded(rows), notes)
 
 
 def _published_cells(pair: PublishedPair, known: Known) -> list[Cell]:

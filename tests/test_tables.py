@@ -191,6 +191,15 @@ def test_too_few_seeds_are_said(grids: dict[str, list[Grid]]) -> None:
     assert not of_block(grids, "ranks", "quick", "synthetic")
 
 
+def test_numbers_end_where_processors_begin_to_disagree(grids: dict[str, list[Grid]]) -> None:
+    found = [grid for name in ("statistics", "ranks", "definitions", "pairs") for grid in grids[name]]
+    numbers = [value for record in records(found) for value in record.values() if re.fullmatch(r"-?\d\.\d+", value)]
+    assert len(numbers) > 300
+    assert max(len(number.lstrip("-0.").rstrip("0")) for number in numbers) == 9
+    sorts = [cell.sort for grid in found for row in grid.rows for cell in row.cells if isinstance(cell.sort, float)]
+    assert max(len(repr(sort)) for sort in sorts) < 16
+
+
 def test_ranks_and_definitions_agree_with_each_other(grids: dict[str, list[Grid]]) -> None:
     (stable,), (defined,) = of_block(grids, "ranks"), of_block(grids, "definitions")
     assert [row.key for row in stable.rows] == [row.key for row in defined.rows]
