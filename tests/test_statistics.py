@@ -185,6 +185,8 @@ def test_one_image_is_too_few_and_two_are_not(metric: Metric) -> None:
     one, two = (np.stack([lesions(rng, 3, images, luck=0.3) for _ in range(5)]) for images in (1, 2))
     lonely = sample(metric, one)
     assert lonely.without.shape == (5, 1)
+    assert sample(metric, one[:, None]).without.shape == (5, 1, 1)
+    assert intervals({"a": runs(one[0])}, metric)[0].high == 1
     assert np.isnan(lonely.without).all()
     found = of_one(lonely)
     assert found.seeds == pytest.approx(lonely.values.var(axis=-1, ddof=1) / 3)
