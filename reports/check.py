@@ -10,6 +10,7 @@ What fails (exit status 1):
 * counts in complexity.csv that the code no longer gives; files that cannot be used;
 * with a baseline: a stored mean that moved by more than the baseline's own tolerance, or that is gone.
 
+Published pairs of mIoU and DSC that disagree with each other are listed as documented: the fault is not ours.
 What is incomplete or not measured is listed and does not fail: it says nothing against the print.
 """
 
@@ -23,6 +24,7 @@ from reports.baseline import compare_with_baseline
 from reports.compare import OUTSIDE, RECIPE, CountComparison, PaperTable, Row, Verdict, load_everything, table, tally
 from reports.evidence import COUNT_FIELDS, TABLES, Evidence, complexity_path
 from reports.grid import NOT_COUNTED, NOT_PUBLISHED, percent
+from reports.published_pairs import dsc_of, published_pairs
 from results import store
 
 
@@ -135,6 +137,7 @@ def check(
         *(Item("files", problem.path.name, Status.FAILED, str(problem), problem.path) for problem in evidence.problems),
         *_staleness_items(evidence, live_counts),
         *_outdated_items(tables, evidence),
+        *_pair_items(evidence),
     ]
     if baseline is not None:
         for name, message, moved in compare_with_baseline(evidence.runs, baseline):
@@ -234,6 +237,20 @@ def _staleness_items(evidence: Evidence, live: Mapping[str, Mapping[str, int]] |
             message = f"complexity.csv is out of date ({changes}): run python -m benchmarks count"
             items.append(Item("staleness", network, Status.FAILED, message, path))
     return items or [Item("staleness", "complexity.csv", Status.PASSED, "it is what the code counts now", path)]
+
+
+def _pair_items(evidence: Evidence) -> list[Item]:
+    """Published mIoU and DSC against each other: one item for all pairs that agree, one for each that does not."""
+    found = published_pairs(evidence)
+    items = []
+    for pair in (pair for pair in found if not pair.holds):
+        name = f"{pair.table} {pair.dataset} {pair.network} miou and dsc"
+        message = (
+            f"published DSC {percent(pair.dsc)}, but its mIoU {percent(pair.miou)} gives {percent(dsc_of(pair.miou))}"
+        )
+        items.append(Item("published", name, Status.DOCUMENTED, message, store.PUBLISHED / f"{pair.table}.csv"))
+    message = f"{len(found) - len(items)} of {len(found)} published pairs obey DSC = 2 IoU / (1 + IoU) within rounding"
+    return [Item("published", "miou and dsc", Status.PASSED, message, store.PUBLISHED), *items]
 
 
 def _outdated_items(tables: Iterable[PaperTable], evidence: Evidence) -> list[Item]:

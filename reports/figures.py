@@ -295,7 +295,7 @@ def intervals(block: Block, reach: Mapping[str, tuple[float, float]], name: str,
         ax.set(ylim=(len(rows) - 0.4, -0.6), xlabel="pooled mIoU of the test split (%)")
         ax.tick_params(axis="y", length=0)
         ax.grid(True, axis="x")
-        caption = "Diamonds: mean over seeds; bars: 95 % bootstrap interval over images and seeds; ticks: single seeds"
+        caption = "Diamonds: mean over seeds; bars: 95 % interval over images and seeds; ticks: single seeds"
         claimed = "" if block.orientation else "; circles: published, with the tolerance of the verdict in grey"
         alt = f"Measured mIoU with 95 % intervals of {len(rows)} networks, in the order of the table."
         return picture(figure, name, title, f"{caption}{claimed}.", alt)

@@ -1,24 +1,11 @@
-"""The tables that the paper lacks, as grids: counts by every convention, statistics, paired tests, efficiency."""
+"""Tables that the paper lacks, as grids: counts by every convention, and efficiency."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 
 from reports.compare import COUNTS as COLUMNS
 from reports.compare import CountComparison, PaperTable, Row, Verdict, count
 from reports.evidence import Evidence, Profile
-from reports.grid import NOT_COUNTED, NOT_MEASURED, NOT_PUBLISHED, NOTHING, Cell, Column, Grid, GridRow, percent, slug
-from reports.rows import DATASETS
-from reports.statistics import (
-    ALPHA,
-    WHAT_THE_INTERVAL_SAYS,
-    WHAT_THE_TEST_SAYS,
-    WHY_NO_TEST_OVER_SEEDS,
-    Contrast,
-    Summary,
-    contrasts,
-    summary,
-)
-from results.metrics import METRICS
+from reports.grid import NOT_COUNTED, NOT_MEASURED, NOT_PUBLISHED, NOTHING, Cell, Column, Grid, GridRow, slug
 from results.store import Run
 
 READING = "† Our reading: the released code has no switch for this network, and the paper's counts alone do not decide."
@@ -33,7 +20,7 @@ def rows_of(tables: Iterable[PaperTable]) -> dict[str, Row]:
     return found
 
 
-def _label(network: str, known: dict[str, Row]) -> Cell:
+def label_cell(network: str, known: dict[str, Row]) -> Cell:
     """The row's label, marked where the architecture is our reading; the name itself for networks of no table."""
     if network not in known:
         return Cell(network, network, data={"label": network})
@@ -63,7 +50,7 @@ def counts_grid(tables: Iterable[PaperTable], evidence: Evidence) -> Grid:
     found = {network: row.counts for network, row in known.items()}
     for network in evidence.complexity:
         found.setdefault(network, {column.name: count(column, None, network, evidence) for column in COLUMNS})
-    lines = [_counts_row(network, _label(network, known), counts, evidence) for network, counts in found.items()]
+    lines = [_counts_row(network, label_cell(network, known), counts, evidence) for network, counts in found.items()]
     caption = "At 1 x 3 x 256 x 256. Contradicted: our count does not give the printed digits, rounded or truncated."
     notes = [] if evidence.complexity else [NOTHING_COUNTED]
     return Grid("counts", "Parameters and operations", caption, columns, lines, [READING, *notes])
@@ -100,7 +87,7 @@ def _counted(known: dict[str, int] | None, key: str, scale: float | None = None)
     return Cell(text, known[key], data={key: known[key]})
 
 
-# Statistics
+# Runs
 
 
 def blocks_of_runs(tables: Iterable[PaperTable], evidence: Evidence) -> dict[tuple[str, str], dict[str, list[Run]]]:
@@ -110,99 +97,6 @@ def blocks_of_runs(tables: Iterable[PaperTable], evidence: Evidence) -> dict[tup
     for run in sorted(evidence.runs, key=lambda run: (order.get(run.cell.network, len(order)), run.cell)):
         found.setdefault((run.cell.dataset, run.cell.recipe), {}).setdefault(run.cell.network, []).append(run)
     return dict(sorted(found.items(), key=lambda item: (item[0][1] != "paper", item[0])))
-
-
-def statistics_grids(tables: Iterable[PaperTable], evidence: Evidence) -> list[Grid]:
-    """One grid a block: interval, and both definitions of every metric side by side."""
-    tables = list(tables)
-    return [
-        _statistics_grid(dataset, recipe, [summary(network, runs) for network, runs in networks.items()], tables)
-        for (dataset, recipe), networks in blocks_of_runs(tables, evidence).items()
-    ]
-
-
-def _statistics_grid(dataset: str, recipe: str, summaries: list[Summary], tables: list[PaperTable]) -> Grid:
-    columns = [
-        Column("label", "Network"),
-        Column("seeds", "Seeds", "", "number"),
-        Column("miou_interval", "mIoU, 95 % interval", "", "number"),
-        Column("miou_standard_error", "standard error", "", "number"),
-    ]
-    for metric in METRICS:
-        columns += [
-            Column(metric.name, "pooled", "", "number", metric.heading),
-            Column(f"{metric.name}_per_image", "per-image mean", "", "number", metric.heading),
-            Column(f"{metric.name}_shift", "shift", "", "number", metric.heading, "per-image mean - pooled, in points"),
-        ]
-    rows, known = [], rows_of(tables)
-    for each in summaries:
-        rows.append(GridRow(each.network, [_label(each.network, known), *_statistics_cells(each)]))
-    title = f"Statistics: {DATASETS.get(dataset, dataset)}, recipe {recipe}"
-    caption = "Percent, mean over seeds. Pooled: counts summed over the test split first, as in the paper's tables."
-    context = {"dataset": dataset, "recipe": recipe}
-    notes = [WHAT_THE_INTERVAL_SAYS, READING]
-    return Grid(slug("statistics", dataset, recipe), title, caption, columns, rows, notes, context)
-
-
-def _statistics_cells(found: Summary) -> list[Cell]:
-    low, high, error = found.interval.low, found.interval.high, found.interval.standard_error
-    cells = [
-        Cell(str(found.pooled["miou"].n), found.pooled["miou"].n),
-        Cell(f"{percent(low)} to {percent(high)}", low, data={"miou_low": low, "miou_high": high}),
-        Cell(percent(error), error, data={"miou_standard_error": error}),
-    ]
-    for metric in METRICS:
-        pooled, per_image = found.pooled[metric.name].mean, found.per_image[metric.name]
-        shift = per_image - pooled
-        cells += [
-            Cell(percent(pooled), pooled, data={metric.name: pooled}),
-            Cell(percent(per_image), per_image, data={f"{metric.name}_per_image": per_image}),
-            Cell(f"{100 * shift:+.2f}", shift, data={f"{metric.name}_shift": shift}),
-        ]
-    return cells
-
-
-def pair_grids(tables: Iterable[PaperTable], evidence: Evidence) -> list[Grid]:
-    """One grid a block with at least two networks: every pair, tested."""
-    tables = list(tables)
-    return [
-        _pair_grid(dataset, recipe, contrasts(networks), tables)
-        for (dataset, recipe), networks in blocks_of_runs(tables, evidence).items()
-        if len(networks) > 1
-    ]
-
-
-def _pair_grid(dataset: str, recipe: str, found: list[Contrast], tables: list[PaperTable]) -> Grid:
-    columns = [
-        Column("first", "Network"),
-        Column("second", "against"),
-        Column("difference", "mIoU difference", "points", "number"),
-        Column("p", "p", "", "number"),
-        Column("p_holm", "p (Holm)", "", "number"),
-        Column("finding", f"at {ALPHA}", "", "text"),
-        Column("seeds", "common seeds", "", "number"),
-    ]
-    known = rows_of(tables)
-    rows = [
-        GridRow(
-            each.first,
-            [
-                replace(_label(each.first, known), data={"first": each.first}),
-                replace(_label(each.second, known), data={"second": each.second}),
-                Cell(f"{100 * each.difference:+.2f}", each.difference, data={"difference": each.difference}),
-                Cell(f"{each.p:.4f}", each.p, data={"p": each.p}),
-                Cell(f"{each.holm:.4f}", each.holm, each.holm < ALPHA, data={"p_holm": each.holm}),
-                Cell("differ" if each.holm < ALPHA else "not distinguished"),
-                Cell(str(len(each.seeds)), len(each.seeds)),
-            ],
-        )
-        for each in found
-    ]
-    title = f"Paired tests: {DATASETS.get(dataset, dataset)}, recipe {recipe}"
-    context = {"dataset": dataset, "recipe": recipe}
-    notes = [WHAT_THE_TEST_SAYS, WHY_NO_TEST_OVER_SEEDS, READING]
-    caption = "Difference of pooled mIoU, first minus second; bold: below the level after Holm's correction."
-    return Grid(slug("pairs", dataset, recipe), title, caption, columns, rows, notes, context)
 
 
 # Efficiency
@@ -238,7 +132,7 @@ def _efficiency_grid(profile: Profile, known: dict[str, Row]) -> Grid:
     measured = sorted(profile.rows, key=lambda row: (row["device"], order.get(row["network"], len(order))))
     rows = []
     for row in measured:
-        cells = [_label(row["network"], known), Cell(row["device"], row["device"])]
+        cells = [label_cell(row["network"], known), Cell(row["device"], row["device"])]
         cells += [_plain(row.get(key), key) for key in ("size", "threads")]
         cells += [_quartiles(row.get(key), key) for key in ("latency_ms", "throughput_ips")]
         cells += [_plain(row.get(key), key) for key in ("peak_memory_mb", "weights_kb")]

@@ -28,8 +28,15 @@ from reports.grid import (
     slug,
 )
 from reports.rows import LAYOUTS
-from reports.statistics import metric_named
-from reports.supplements import counts_grid, efficiency_grids, pair_grids, statistics_grids
+from reports.statistics_tables import (
+    definition_grids,
+    pair_grids,
+    published_pairs_grid,
+    rank_grids,
+    statistics_grids,
+)
+from reports.supplements import blocks_of_runs, counts_grid, efficiency_grids, rows_of
+from results.metrics import metric_named
 
 HOW_TO_READ = (
     "Percent; measured: mean ± standard deviation over seeds (number of seeds); difference: measured - published, in "
@@ -40,11 +47,15 @@ HOW_TO_READ = (
 def all_grids(evidence: Evidence) -> dict[str, list[Grid]]:
     """Every table of the report by file stem; what has nothing to show has no grids."""
     tables = {name: table(name, evidence) for name in TABLES}
+    blocks, known = blocks_of_runs(tables.values(), evidence), rows_of(tables.values())
     return {
         **{name: paper_grids(name, filled) for name, filled in tables.items()},
         "counts": [counts_grid(tables.values(), evidence)],
-        "statistics": statistics_grids(tables.values(), evidence),
-        "pairs": pair_grids(tables.values(), evidence),
+        "published_pairs": [published_pairs_grid(evidence, known)],
+        "statistics": statistics_grids(blocks, known),
+        "ranks": rank_grids(blocks, known),
+        "definitions": definition_grids(blocks, known),
+        "pairs": pair_grids(blocks, known),
         "efficiency": efficiency_grids(tables.values(), evidence),
     }
 

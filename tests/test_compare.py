@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from reports.compare import (
+    AT_PRINTED_DIGITS,
     TOLERANCE_REASON,
     TOLERANCES,
     Block,
@@ -48,6 +49,20 @@ def block(filled: PaperTable, dataset: str, recipe: str = "paper") -> Block:
 )
 def test_verdict_rule(published: float | None, measured: float | None, options: dict, expected: Verdict) -> None:
     assert verdict(published, measured, (-2 * POINT, 2 * POINT), **options) is expected
+
+
+@pytest.mark.parametrize(
+    ("printed", "counted", "expected"),
+    [
+        (0.029, 0.0285, Verdict.REPRODUCED),  # rounded up
+        (0.029, 0.028499, Verdict.CONTRADICTED),
+        (0.029, 0.029999, Verdict.REPRODUCED),  # truncated
+        (0.029, 0.030000, Verdict.CONTRADICTED),
+        (0.029, 0.02995, Verdict.REPRODUCED),  # a count is never rounded to the digits of a metric
+    ],
+)
+def test_counts_may_be_rounded_or_truncated(printed: float, counted: float, expected: Verdict) -> None:
+    assert verdict(printed, counted, AT_PRINTED_DIGITS, counted=True) is expected
 
 
 def test_tolerances_are_twice_the_stated_standard_errors() -> None:

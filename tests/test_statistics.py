@@ -1,14 +1,20 @@
-"""Intervals and paired tests against second implementations, and on data whose answer is known."""
+"""Intervals, tests and Holm's correction against second implementations, by hand, and where nothing varies."""
 
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
+from scipy import optimize, stats
 
-from reports.statistics import WHY_NO_TEST_OVER_SEEDS, contrasts, holm, interval, stack, summary
+from reports.statistics.contrasts import ENOUGH_SEEDS, Finding, contrasts, holm, intervals, stack
+from reports.statistics.estimates import Sample, of_difference, of_one, sample
+from reports.statistics.standing import standing
+from results.metrics import DEFINITIONS, METRICS, Metric, metric_named
 from results.store import Cell, Run
+
+MIOU = metric_named("miou")
+ALL = (*METRICS, *DEFINITIONS)
 
 
 def lesions(rng: np.random.Generator, seeds: int, images: int, error: float = 0.15, luck: float = 0.0) -> np.ndarray:
@@ -28,108 +34,217 @@ def runs(counts: np.ndarray, network: str = "a", first_seed: int = 1) -> list[Ru
     return [Run(cell, Path(), {}, {}, table) for cell, table in zip(cells, tables, strict=True)]
 
 
-def pooled_iou(counts: np.ndarray) -> float:
-    """Mean over seeds, written out."""
-    return float(np.mean([seed[:, 0].sum() / seed[:, :3].sum() for seed in counts]))
+def value(metric: Metric, images: np.ndarray) -> float:
+    """The metric of (N, 4) counts, written out."""
+    if metric.pooled:
+        return float(metric(images.sum(axis=0)))
+    return float(np.mean([float(metric(image)) for image in images]))
 
 
-def plain_interval(counts: np.ndarray, resamples: int) -> np.ndarray:
-    """The same bootstrap as a loop over index arrays, with draws of its own."""
-    rng, (seeds, images, _) = np.random.default_rng(99), counts.shape
-    values = []
-    for _ in range(resamples):
-        drawn = counts[:, rng.integers(0, images, images)]
-        values.append(pooled_iou(drawn[rng.integers(0, seeds, seeds)] if seeds > 1 else drawn))
-    return np.quantile(values, [0.025, 0.975])
+def parts(metric: Metric, networks: list[np.ndarray]) -> tuple[float, float, list[float], list[int]]:
+    """First minus second (or the only one), V_images and each network's s^2 / S with its df, as loops."""
+    signs, images = (1, -1), networks[0].shape[1]
+
+    def mean(kept: list[int]) -> float:
+        return sum(
+            sign * float(np.mean([value(metric, seed[kept]) for seed in each]))
+            for sign, each in zip(signs, networks, strict=False)
+        )
+
+    everything = list(range(images))
+    left_out = [mean(everything[:k] + everything[k + 1 :]) for k in everything]
+    v_images = (images - 1) / images * sum((x - np.mean(left_out)) ** 2 for x in left_out)
+    v_seeds, df = [], []
+    for each in networks:
+        values = [value(metric, seed) for seed in each]
+        if len(values) > 1:
+            v_seeds.append(stats.sem(values) ** 2)
+            df.append(len(values) - 1)
+    return mean(everything), v_images, v_seeds, df
 
 
-@pytest.mark.parametrize("seeds", [1, 5])
-def test_interval_agrees_with_a_plain_bootstrap(seeds: int) -> None:
-    counts = lesions(np.random.default_rng(0), seeds, 80, luck=0.3)
-    found, expected = interval(counts), plain_interval(counts, 2000)
-    width = expected[1] - expected[0]
-    assert [found.low, found.high] == pytest.approx(expected, abs=0.08 * width)
-    assert found.low < pooled_iou(counts) < found.high
+def written_out(metric: Metric, *networks: np.ndarray) -> tuple[float, float, float, float]:
+    """Value, ends of the interval and p by the formula, with scipy's distributions and a root finder."""
+    found, v_images, v_seeds, df = parts(metric, list(networks))
+    seeds = sum(v_seeds)
+    df_seeds = seeds**2 / sum(v**2 / each for v, each in zip(v_seeds, df, strict=True)) if v_seeds else 1.0
+    share, error = v_images / (v_images + seeds), np.sqrt(v_images + seeds)
+
+    def critical(p: float) -> float:
+        own = (stats.t.ppf(1 - p / 2, each) for each in (networks[0].shape[1] - 1, df_seeds))
+        return float(np.dot((share, 1 - share), list(own)))
+
+    if critical(1e-12) < abs(found) / error:
+        p = 0.0
+    else:
+        p = optimize.brentq(lambda p: critical(p) - abs(found) / error, 1e-12, 1 - 1e-12, xtol=1e-14)
+    return found, found - critical(0.05) * error, found + critical(0.05) * error, p
 
 
-def test_interval_covers_the_truth() -> None:
-    rng = np.random.default_rng(1)
-    truth = pooled_iou(lesions(rng, 1, 50_000))
-    hits = 0
-    for _ in range(100):
-        found = interval(lesions(rng, 1, 120), resamples=400)
-        hits += found.low <= truth <= found.high
-    assert 86 <= hits <= 100  # 95 expected; below 86 has probability 0.0002
+@pytest.mark.parametrize("metric", ALL, ids=lambda metric: metric.name)
+@pytest.mark.parametrize("seeds", [(3, 3), (5, 2), (1, 4), (1, 1)])
+def test_difference_agrees_with_the_formula_written_out(metric: Metric, seeds: tuple[int, int]) -> None:
+    first = lesions(np.random.default_rng(0), seeds[0], 30, luck=0.2)
+    second = lesions(np.random.default_rng(1), seeds[1], 30, 0.17, luck=0.1)
+    found = of_difference(sample(metric, first), sample(metric, second))
+    expected = written_out(metric, first, second)
+    assert [float(each) for each in (found.value, found.low, found.high)] == pytest.approx(expected[:3], abs=1e-12)
+    assert float(found.p) == pytest.approx(expected[3], rel=1e-6)
+    assert (expected[3] < 0.05) == (not found.low <= 0 <= found.high)
 
 
-def test_interval_is_the_same_every_time() -> None:
-    counts = lesions(np.random.default_rng(2), 3, 40)
-    assert interval(counts) == interval(counts)
+@pytest.mark.parametrize("metric", ALL, ids=lambda metric: metric.name)
+@pytest.mark.parametrize("seeds", [1, 2, 5])
+def test_interval_of_one_network_agrees_with_the_formula_written_out(metric: Metric, seeds: int) -> None:
+    counts = lesions(np.random.default_rng(2), seeds, 25, luck=0.2)
+    found = intervals({"a": runs(counts)}, metric)[0]
+    _, low, high, _ = written_out(metric, counts)
+    assert (found.low, found.high) == pytest.approx((max(low, 0), min(high, 1)), abs=1e-12)
+    assert found.mean == pytest.approx(np.mean([value(metric, seed) for seed in counts]), abs=1e-12)
+    _, v_images, v_seeds, _ = parts(metric, [counts])
+    assert found.standard_error == pytest.approx(np.sqrt(v_images + sum(v_seeds)), abs=1e-12)
+    assert found.share_of_images == pytest.approx(v_images / (v_images + sum(v_seeds)))
+    assert found.seeds == seeds
 
 
-def plain_permutation_test(first: np.ndarray, second: np.ndarray, permutations: int) -> float:
-    """scipy's paired permutation test over (image, seed), samples coded as row numbers of one table."""
-    seeds, images, _ = first.shape
-    rows = np.concatenate([first.reshape(-1, 4), second.reshape(-1, 4)])
-
-    def statistic(mine: np.ndarray, theirs: np.ndarray) -> float:
-        a, b = (rows[side.astype(int)].reshape(seeds, images, 4) for side in (mine, theirs))
-        return pooled_iou(a) - pooled_iou(b)
-
-    half = seeds * images
-    result = stats.permutation_test(
-        (np.arange(half), np.arange(half) + half),
-        statistic,
-        permutation_type="samples",
-        vectorized=False,
-        n_resamples=permutations,
-        rng=np.random.default_rng(5),
-    )
-    return float(result.pvalue)
+def test_both_parts_by_hand() -> None:
+    """Two images and two seeds: half-lengths and shares that a pencil gives."""
+    first = Sample(np.array([0.6, 0.8]), np.array([0.65, 0.75]))
+    second = Sample(np.array([0.5, 0.5]), np.array([0.5, 0.5]))
+    found = of_difference(first, second)
+    assert float(found.value) == pytest.approx(0.2)
+    assert float(found.images) == pytest.approx(0.0025)  # (2 - 1) / 2 * (0.05^2 + 0.05^2)
+    assert float(found.seeds) == pytest.approx(0.01)  # 0.02 / 2
+    assert float(found.share_of_images) == pytest.approx(0.2)
+    assert float(found.standard_error) == pytest.approx(np.sqrt(0.0125))
+    t = 0.2 / np.sqrt(0.0125)
+    assert float(found.p) == pytest.approx(1 - 2 * np.arctan(t) / np.pi)  # Student's t of one degree of freedom
+    assert (float(found.low), float(found.high)) == (-1, 1)  # 12.7 standard errors, cut at what is possible
 
 
-@pytest.mark.parametrize("error", [0.15, 0.158, 0.165])
-def test_permutation_test_agrees_with_scipy(error: float) -> None:
-    first = lesions(np.random.default_rng(3), 2, 60)
-    second = lesions(np.random.default_rng(3), 2, 60, error)
-    second[:, ::3] = lesions(np.random.default_rng(4), 2, 60, 0.15)[:, ::3]
-    found = contrasts({"a": runs(first), "b": runs(second)})[0]
-    expected = plain_permutation_test(first, second, 3000)
-    assert found.difference == pytest.approx(pooled_iou(first) - pooled_iou(second), abs=1e-12)
-    assert found.p == pytest.approx(expected, abs=4 * np.sqrt(expected * (1 - expected) / 3000) + 0.001)
+def test_a_p_of_images_alone_is_students() -> None:
+    first, second = (lesions(np.random.default_rng(k), 1, 40) for k in (3, 4))
+    metric = metric_named("iou_per_image")
+    found = of_difference(sample(metric, first), sample(metric, second))
+    expected = stats.ttest_rel(metric(first)[0], metric(second)[0])  # a mean over images: the jackknife is exact
+    assert float(found.p) == pytest.approx(expected.pvalue, rel=1e-9)
+    assert [float(found.low), float(found.high)] == pytest.approx(list(expected.confidence_interval(0.95)), abs=1e-12)
 
 
-def test_identical_networks_have_p_1() -> None:
-    counts = lesions(np.random.default_rng(6), 5, 50)
-    found = contrasts({"a": runs(counts), "b": runs(counts)})[0]
+@pytest.mark.parametrize("scale", [1, 1e-6])
+def test_a_p_of_seeds_alone_is_welchs(scale: float) -> None:
+    """Images that agree with each other: nothing but seeds is left, however little they differ."""
+    rng = np.random.default_rng(5)
+    first, second = 0.8 + scale * rng.normal(0, 0.02, 5), 0.8 + scale * rng.normal(-0.02, 0.01, 3)
+    found = of_difference(*(Sample(values, np.full(9, values.mean())) for values in (first, second)))
+    expected = stats.ttest_ind(first, second, equal_var=False)
+    assert float(found.p) == pytest.approx(expected.pvalue, rel=1e-6)
+    ends = expected.confidence_interval(0.95)
+    assert [float(found.low), float(found.high)] == pytest.approx(list(ends), abs=1e-9 * scale)
+    assert float(found.share_of_images) == pytest.approx(0, abs=1e-6)
+
+
+def test_leading_axes_are_repetitions() -> None:
+    rng = np.random.default_rng(6)
+    first, second = (np.stack([lesions(rng, seeds, 20, luck=0.1) for _ in range(4)]) for seeds in (3, 5))
+    together = of_difference(sample(MIOU, first), sample(MIOU, second))
+    for k in range(4):
+        alone = of_difference(sample(MIOU, first[k]), sample(MIOU, second[k]))
+        for name in ("value", "low", "high", "images", "seeds", "p"):
+            assert getattr(together, name)[k] == pytest.approx(float(getattr(alone, name)), rel=1e-9, abs=1e-15), name
+
+
+def test_identical_networks_have_p_1_and_no_width() -> None:
+    counts = lesions(np.random.default_rng(7), 1, 30).repeat(3, axis=0)
+    found = contrasts({"a": runs(counts), "b": runs(counts)}, MIOU)[0]
     assert (found.difference, found.p, found.holm) == (0, 1, 1)
+    assert (found.low, found.high) == pytest.approx((0, 0), abs=1e-12)
+    assert found.share_of_images == 1
+    assert found.finding is Finding.NOT_SEPARATED
 
 
-def test_equal_networks_rarely_differ() -> None:
-    rng, low = np.random.default_rng(7), 0
-    for _ in range(60):
-        area_and_twin = lesions(rng, 4, 50)
-        first, second = area_and_twin[:2], area_and_twin[2:]
-        low += contrasts({"a": runs(first), "b": runs(second)}, permutations=499)[0].p <= 0.05
-    assert low <= 9  # 3 expected; above 9 has probability 0.0006
+def test_the_same_runs_in_another_order_of_seeds_have_p_1() -> None:
+    counts = lesions(np.random.default_rng(8), 5, 30, luck=0.2)
+    found = contrasts({"a": runs(counts), "b": runs(counts[::-1])}, MIOU)[0]
+    assert found.difference == pytest.approx(0, abs=1e-15)
+    assert found.p == pytest.approx(1)
 
 
-def test_known_difference_is_found() -> None:
-    counts = lesions(np.random.default_rng(8), 5, 100)
-    worse = counts.copy()
-    worse[..., 0] -= counts[..., 0] // 50  # two percent of the hits become misses
-    worse[..., 2] += counts[..., 0] // 50
-    found = contrasts({"a": runs(counts), "b": runs(worse)})[0]
-    assert found.difference > 0.01
-    assert found.p == pytest.approx(1 / 10_000)
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_a_single_image_says_nothing(seeds: int) -> None:
+    counts = lesions(np.random.default_rng(9), seeds, 1, luck=0.3)
+    found = contrasts({"a": runs(counts), "b": runs(lesions(np.random.default_rng(10), seeds, 1))}, MIOU)[0]
+    assert (found.low, found.high, found.p) == (-1, 1, 1)
+    alone = intervals({"a": runs(counts)}, MIOU)[0]
+    assert (alone.low, alone.high, alone.share_of_images) == (0, 1, 1)
 
 
-def test_pairs_share_seeds() -> None:
-    counts = lesions(np.random.default_rng(9), 4, 30)
-    networks = {"a": runs(counts[:3]), "b": runs(counts[1:], first_seed=2), "c": runs(counts[:1], first_seed=9)}
-    found = contrasts(networks)
-    assert [(each.first, each.second, each.seeds) for each in found] == [("a", "b", (2, 3))]
-    assert found[0].difference == 0  # seeds 2 and 3 hold the same counts in both
+@pytest.mark.parametrize("metric", ALL, ids=lambda metric: metric.name)
+def test_one_image_is_too_few_and_two_are_not(metric: Metric) -> None:
+    rng = np.random.default_rng(19)
+    one, two = (np.stack([lesions(rng, 3, images, luck=0.3) for _ in range(5)]) for images in (1, 2))
+    lonely = sample(metric, one)
+    assert lonely.without.shape == (5, 1)
+    assert sample(metric, one[:, None]).without.shape == (5, 1, 1)
+    assert intervals({"a": runs(one[0])}, metric)[0].high == 1
+    assert np.isnan(lonely.without).all()
+    found = of_one(lonely)
+    assert found.seeds == pytest.approx(lonely.values.var(axis=-1, ddof=1) / 3)
+    assert np.isinf(found.images).all()
+    assert np.isfinite(of_one(sample(metric, two)).images).all()
+    assert sample(metric, two).without.shape == (5, 2)
+
+
+def test_a_difference_without_any_variance_is_certain() -> None:
+    """One network finds everything on all images, the other nothing: no image and no seed disagrees."""
+    perfect, blind = np.array([100, 0, 0, 900]), np.array([0, 0, 100, 900])
+    networks = {name: runs(np.tile(each, (3, 8, 1))) for name, each in (("a", perfect), ("b", blind))}
+    found = contrasts(networks, MIOU)[0]
+    assert (found.difference, found.low, found.high, found.p) == (1, 1, 1, 0)
+    assert found.finding is Finding.DIFFERS
+
+
+def test_intervals_end_where_the_metric_does() -> None:
+    counts = np.array([[[99, 0, 1, 900], [90, 0, 10, 900]], [[100, 0, 0, 900], [60, 0, 40, 900]]])
+    found = of_one(sample(MIOU, counts))
+    assert 0 <= float(found.low) < float(found.high) == 1
+
+
+@pytest.mark.parametrize(("seeds", "tested"), [((3, 3), True), ((2, 5), False), ((5, 1), False), ((1, 1), False)])
+def test_fewer_than_three_seeds_are_not_tested(seeds: tuple[int, int], tested: bool) -> None:
+    assert ENOUGH_SEEDS == 3
+    good, bad = (
+        lesions(np.random.default_rng(11), seeds[0], 60, 0.02),
+        lesions(np.random.default_rng(12), seeds[1], 60, 0.4),
+    )
+    found = contrasts({"a": runs(good), "b": runs(bad)}, MIOU)[0]
+    assert found.seeds == seeds
+    assert found.p < 0.05 or min(seeds) == 2
+    assert (found.finding is Finding.DIFFERS, found.holm is not None) == (tested, tested)
+    assert found.finding is not Finding.NOT_SEPARATED
+
+
+def test_only_tested_pairs_are_corrected_for() -> None:
+    rng = np.random.default_rng(13)
+    networks = {name: runs(lesions(rng, seeds, 60, error)) for name, seeds, error in (("a", 3, 0.1), ("b", 3, 0.13))}
+    alone = contrasts(networks, MIOU)[0]
+    networks["c"] = runs(lesions(rng, 2, 60))
+    found = contrasts(networks, MIOU)
+    assert [(each.first, each.second) for each in found] == [("a", "b"), ("a", "c"), ("b", "c")]
+    assert found[0].holm == alone.holm == alone.p
+    assert [each.finding for each in found[1:]] == [Finding.TOO_FEW_SEEDS] * 2
+
+
+@pytest.mark.parametrize(("error", "separated"), [(0.19, 0), (0.22, 2)])
+def test_the_level_is_five_percent_after_holm(error: float, separated: int) -> None:
+    """Two equal networks and a worse one: what passes by itself need not pass among three pairs."""
+    rng = np.random.default_rng(14)
+    errors = {"a": 0.15, "b": 0.15, "c": error}
+    found = contrasts({name: runs(lesions(rng, 4, 80, each, 0.05)) for name, each in errors.items()}, MIOU)
+    assert [each.holm for each in found] == pytest.approx(holm([each.p for each in found]))
+    assert sum(each.p < 0.05 for each in found) == 2
+    assert sum(each.finding is Finding.DIFFERS for each in found) == separated
+    assert sum(each.finding is Finding.NOT_SEPARATED for each in found) == 3 - separated
 
 
 def test_holm_by_hand() -> None:
@@ -138,23 +253,55 @@ def test_holm_by_hand() -> None:
     assert holm([]) == []
 
 
-def test_both_definitions_by_hand() -> None:
-    counts = np.array([[[10, 0, 0, 90], [10, 10, 20, 60]]])
-    found = summary("a", runs(counts))
-    assert found.pooled["miou"].mean == pytest.approx(20 / 50)
-    assert found.per_image["miou"] == pytest.approx((1 + 10 / 40) / 2)
-    assert found.pooled["dsc"].mean == pytest.approx(40 / 70)
-
-
-def test_images_are_paired_by_id() -> None:
-    counts = lesions(np.random.default_rng(10), 1, 20)
+def test_images_are_paired_by_id_and_seeds_in_order() -> None:
+    counts = lesions(np.random.default_rng(15), 3, 20)
     first = runs(counts)
     shuffled = [Run(run.cell, run.folder, {}, {}, run.per_image.sample(frac=1, random_state=0)) for run in first]
-    assert np.array_equal(stack(first), stack(shuffled))
+    assert np.array_equal(stack(shuffled[::-1]), counts)
 
 
-def test_why_five_seeds_are_no_test() -> None:
-    gain = np.array([0.010, 0.011, 0.012, 0.013, 0.014])
-    result = stats.permutation_test((gain, np.zeros(5)), lambda a, b: np.mean(a - b), permutation_type="samples")
-    assert result.pvalue == 0.0625
-    assert "0.0625" in WHY_NO_TEST_OVER_SEEDS
+def test_networks_on_other_images_are_never_paired() -> None:
+    networks = {
+        "a": runs(lesions(np.random.default_rng(16), 3, 20)),
+        "b": runs(lesions(np.random.default_rng(16), 3, 21)),
+    }
+    with pytest.raises(AssertionError, match="same images"):
+        contrasts(networks, MIOU)
+
+
+def test_standing_names_leaders_and_separated_pairs() -> None:
+    rng = np.random.default_rng(17)
+    errors = {"bad": 0.4, "good": 0.1, "equal": 0.1, "single": 0.1}
+    networks = {name: runs(lesions(rng, 1 if name == "single" else 4, 80, error)) for name, error in errors.items()}
+    found = standing(networks, MIOU)
+    assert found.metric is MIOU
+    means = [each.mean for each in found.networks]
+    assert means == sorted(means, reverse=True)
+    assert found.networks[-1].network == "bad"
+    assert set(found.separated) == {("good", "bad"), ("equal", "bad")}
+    assert [set(pair) for pair in found.not_separated] == [{"good", "equal"}]
+    assert len(found.too_few_seeds) == 3
+    assert ("single", "bad") in found.too_few_seeds
+    del networks["single"]
+    assert set(standing(networks, MIOU).leaders) == {"good", "equal"}
+    assert standing(networks, MIOU).leaders[0] == standing(networks, MIOU).networks[0].network
+
+
+def test_standing_puts_the_better_first_and_keeps_the_order_of_ties() -> None:
+    rng = np.random.default_rng(20)
+    good, bad = lesions(rng, 3, 60, 0.05), lesions(rng, 3, 60, 0.4)
+    block = {"good": runs(good), "bad": runs(bad), "twin": runs(good), "clone": runs(bad)}
+    found = standing(block, MIOU)
+    assert [each.network for each in found.networks] == ["good", "twin", "bad", "clone"]
+    assert found.separated == [("good", "bad"), ("good", "clone"), ("twin", "bad"), ("twin", "clone")]
+    assert found.not_separated == [("good", "twin"), ("bad", "clone")]
+    assert found.leaders == ["good", "twin"]
+
+
+def test_standing_of_a_metric_that_is_better_when_lower() -> None:
+    rng = np.random.default_rng(18)
+    missed = Metric("missed", "Missed", lambda tp, fp, fn, tn: fn / (tp + fn), better="lower")
+    networks = {name: runs(lesions(rng, 4, 80, error)) for name, error in (("bad", 0.4), ("good", 0.1))}
+    found = standing(networks, missed)
+    assert [each.network for each in found.networks] == ["good", "bad"]
+    assert (found.separated, found.leaders) == ([("good", "bad")], ["good"])

@@ -13,6 +13,7 @@ import pytest
 from reports.compare import load_everything
 from reports.grid import Cell, Column, Grid, GridRow, escape_latex, to_csv, to_latex, to_markdown
 from reports.tables import all_grids
+from results.metrics import DEFINITIONS, METRICS
 from tests import fake_runs
 
 SKILLS = {"unet": 0.82, "aulunet_v1": 0.86, "aulunet_v3": 0.88, "aulunet_m4": 0.90, "aulunet_d13": 0.85}
@@ -141,17 +142,76 @@ def test_networks_of_another_recipe_stay_in_its_block(grids: dict[str, list[Grid
     assert holders == ["paper+epochs=3,size=96"]
 
 
-def test_statistics_and_pairs_cover_the_block(grids: dict[str, list[Grid]]) -> None:
-    block, pairs = (
-        next(grid for grid in grids[name] if grid.context == {"dataset": "isic2018", "recipe": "paper"})
-        for name in ("statistics", "pairs")
-    )
-    assert {row.key for row in block.rows} == set(SKILLS)
-    assert len(pairs.rows) == 10
-    assert any("0.0625" in note for note in pairs.notes)
-    found = next(csv.DictReader(io.StringIO(to_csv([block]))))
-    assert float(found["miou_shift"]) == pytest.approx(float(found["miou_per_image"]) - float(found["miou"]))
-    assert float(found["miou_low"]) < float(found["miou"]) < float(found["miou_high"])
+def of_block(grids: dict[str, list[Grid]], name: str, recipe: str = "paper", dataset: str = "isic2018") -> list[Grid]:
+    context = {"dataset": dataset, "recipe": recipe}
+    return [grid for grid in grids[name] if context.items() <= dict(grid.context).items()]
+
+
+def records(found: list[Grid]) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(to_csv(found))))
+
+
+def test_statistics_cover_the_block(root: Path, grids: dict[str, list[Grid]]) -> None:
+    (block,) = of_block(grids, "statistics")
+    found = {record["network"]: record for record in records([block])}
+    assert set(found) == set(SKILLS)
+    counts = [run.counts for run in load_everything(root).runs if run.cell.network == "aulunet_v3"]
+    for metric in METRICS:
+        record = {key: found["aulunet_v3"][f"{metric.name}{key}"] for key in ("", "_low", "_high", "_per_image")}
+        assert float(record["_low"]) < float(record[""]) < float(record["_high"])
+        assert float(record[""]) == pytest.approx(np.mean([metric(each.sum(axis=0)) for each in counts]))
+        assert float(record["_per_image"]) == pytest.approx(np.mean([metric(each).mean() for each in counts]))
+        assert 0 < float(found["aulunet_v3"][f"{metric.name}_images"]) < 1
+
+
+def test_every_pair_is_tested_under_every_metric(grids: dict[str, list[Grid]]) -> None:
+    pairs = of_block(grids, "pairs")
+    assert [grid.context["metric"] for grid in pairs] == [metric.name for metric in METRICS]
+    assert [len(grid.rows) for grid in pairs] == [10] * len(METRICS)
+    found = records(pairs)
+    assert {record["finding"] for record in found} == {"differs", "not separated"}
+    for record in found:
+        assert (record["finding"] == "differs") == (float(record["p_holm"]) < 0.05)
+        assert float(record["low"]) < float(record["difference"]) < float(record["high"])
+    separated = sum(record["finding"] == "differs" for record in records(pairs[:1]))
+    assert f"Separated: {separated} of 10 pairs" in pairs[0].caption
+    assert bold(pairs[0], "finding") == [r["first"] for r in records(pairs[:1]) if r["finding"] == "differs"]
+
+
+def test_too_few_seeds_are_said(grids: dict[str, list[Grid]]) -> None:
+    """Two seeds are not tested; one seed has an interval over images alone, and says so."""
+    pairs = of_block(grids, "pairs", "paper+epochs=3,size=96")[0]
+    assert [cell.text for cell in pairs.rows[0].cells[5:7]] == ["not tested", "too few seeds"]
+    (single,) = of_block(grids, "statistics", "quick", "synthetic")
+    cell = cells(single, "unet")
+    assert (cell["seeds"].text, cell["miou_images"].text) == ("1", "one seed")
+    assert cell["miou_interval"].title == "images alone: one seed"
+    assert any("images alone" in note for note in single.notes)
+    assert not of_block(grids, "pairs", "quick", "synthetic")
+    assert not of_block(grids, "ranks", "quick", "synthetic")
+
+
+def test_numbers_end_where_processors_begin_to_disagree(grids: dict[str, list[Grid]]) -> None:
+    found = [grid for name in ("statistics", "ranks", "definitions", "pairs") for grid in grids[name]]
+    numbers = [value for record in records(found) for value in record.values() if re.fullmatch(r"-?\d\.\d+", value)]
+    assert len(numbers) > 300
+    assert max(len(number.lstrip("-0.").rstrip("0")) for number in numbers) == 9
+    sorts = [cell.sort for grid in found for row in grid.rows for cell in row.cells if isinstance(cell.sort, float)]
+    assert max(len(repr(sort)) for sort in sorts) < 16
+
+
+def test_ranks_and_definitions_agree_with_each_other(grids: dict[str, list[Grid]]) -> None:
+    (stable,), (defined,) = of_block(grids, "ranks"), of_block(grids, "definitions")
+    assert [row.key for row in stable.rows] == [row.key for row in defined.rows]
+    for rank, definition in zip(records([stable]), records([defined]), strict=True):
+        assert rank["rank"] == definition["iou_pooled_rank"]
+        assert rank["first"] == definition["iou_pooled_first"]
+    for definition in DEFINITIONS:
+        values = {record["network"]: float(record[definition.name]) for record in records([defined])}
+        assert bold(defined, definition.name) == [max(values, key=values.__getitem__)]
+        note = next(note for note in defined.notes if note.startswith(f"{definition.heading}: "))
+        ranking = [cells(defined, network)["label"].text for network in sorted(values, key=values.__getitem__)[::-1]]
+        assert f"Ranking: {', '.join(ranking)}. Separated pairs: " in note
 
 
 def test_machines_are_never_mixed(grids: dict[str, list[Grid]]) -> None:
