@@ -17,6 +17,9 @@ from torch import Tensor
 DRAWS = 16
 """Uniform numbers that an objective receives each step."""
 
+CROSS_ENTROPY = "of probabilities, logarithms at least -100"
+"""How cross-entropy is taken, recorded with every run. Runs up to version 0.2 took it from logits and record nothing."""
+
 Objective = Callable[[Callable[[Tensor], Any], Tensor, Tensor, Tensor], Tensor]
 
 

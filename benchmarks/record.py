@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from benchmarks import registry
+from benchmarks import losses, registry
 from benchmarks.datasets import PreparedSet
 from benchmarks.recipe import Recipe
 from benchmarks.train import Data, Replicas, evaluate, scored_network
@@ -44,6 +44,7 @@ def begin(cell: Cell, prepared: PreparedSet, recipe: Recipe, root: Path) -> None
         "deviations": list(entry.deviations),
         "base_recipe": recipe.base,
         "recipe_settings": asdict(recipe),
+        "cross_entropy": losses.CROSS_ENTROPY,
         "fingerprint": prepared.fingerprint,
         "size": prepared.size,
         "data": prepared.data,
@@ -55,7 +56,7 @@ def begin(cell: Cell, prepared: PreparedSet, recipe: Recipe, root: Path) -> None
         store.write_json(path, config)
         return
     before = store.read_json(path)
-    for key in ("recipe_settings", "fingerprint", "split"):
+    for key in ("recipe_settings", "cross_entropy", "fingerprint", "split"):
         if before.get(key) != config[key]:
             raise RequestError(
                 f"{path} was begun with another {key.replace('_', ' ')}; move its folder away, or name another results "

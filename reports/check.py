@@ -21,9 +21,21 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from reports.baseline import compare_with_baseline
-from reports.compare import OUTSIDE, RECIPE, CountComparison, PaperTable, Row, Verdict, load_everything, table, tally
+from reports.compare import (
+    OUTSIDE,
+    RECIPE,
+    CountComparison,
+    PaperTable,
+    Row,
+    Tally,
+    Verdict,
+    load_everything,
+    table,
+    tally,
+)
 from reports.evidence import COUNT_FIELDS, TABLES, Evidence, complexity_path
 from reports.grid import NOT_COUNTED, NOT_PUBLISHED, percent
+from reports.headline import headline
 from reports.published_pairs import dsc_of, published_pairs
 from results import store
 
@@ -50,11 +62,12 @@ class Item:
 
 @dataclass(frozen=True)
 class CheckResult:
-    """All items, a line for each network's counts, and how often each verdict was given."""
+    """All items, a line for each network's counts, how often each verdict was given, and what a newcomer reads first."""
 
     items: list[Item]
     counts: list[str]
-    verdicts: dict[Verdict, int]
+    verdicts: Tally
+    headline: list[str]
 
     @property
     def failures(self) -> list[Item]:
@@ -66,32 +79,29 @@ class CheckResult:
 
     def text(self) -> str:
         """A readable table for the terminal."""
-        passed = [item for item in self.items if item.status is Status.PASSED and item.kind != "counts"]
-        documented = [item for item in self.items if item.status is Status.DOCUMENTED]
-        skipped = sum(item.status is Status.SKIPPED for item in self.items)
-        lines = ["Counts (parameters in M / operations in GFLOPs, by the paper's counter)", *self.counts, ""]
-        lines += [f"Passed: {len(passed)}, besides counts", *map(_line, passed), ""]
-        lines += [f"Documented contradictions: {len(documented)}", *map(_line, documented), ""]
-        lines += [f"Failures: {len(self.failures)}", *map(_line, self.failures), ""]
-        lines += [f"Incomplete or not measured under the paper's recipe: {skipped}"]
-        lines += ["Verdicts: " + ", ".join(f"{number} {verdict}" for verdict, number in self.verdicts.items())]
+        of = {status: [item for item in self.items if item.status is status] for status in Status}
+        passed = [item for item in of[Status.PASSED] if item.kind != "counts"]
+        lines = [*self.headline, ""]
+        lines += [f"Accuracies (published metrics): {_numbers(self.verdicts.metrics)}"]
+        lines += [f"Counts (parameters in M / operations in GFLOPs, by the paper's counter): "
+                  f"{_numbers(self.verdicts.counts)}", *self.counts, ""]
+        lines += [f"Passed, besides counts: {len(passed)}", *map(_line, passed), ""]
+        lines += [f"Contradictions with a documented reason: {len(of[Status.DOCUMENTED])}"]
+        lines += [*map(_line, of[Status.DOCUMENTED]), ""]
+        lines += [f"Failures: {len(self.failures)}", *map(_line, self.failures)]
         return "\n".join(lines)
 
     def junit(self) -> str:
-        """JUnit XML: one test case an item; what is incomplete or not measured counts as skipped."""
-        number = {status: sum(item.status is status for item in self.items) for status in Status}
-        sums = {"tests": len(self.items), "failures": number[Status.FAILED], "skipped": number[Status.SKIPPED]}
-        attributes = {"name": "benchmarks check", **{key: str(value) for key, value in sums.items()}}
-        suites = ElementTree.Element("testsuites", attributes)
-        suite = ElementTree.SubElement(suites, "testsuite", attributes)
-        for item in self.items:
-            case = ElementTree.SubElement(suite, "testcase", classname=item.kind, name=item.name)
-            if item.status is Status.FAILED:
-                ElementTree.SubElement(case, "failure", message=item.message).text = str(item.path)
-            elif item.status is Status.SKIPPED:
-                ElementTree.SubElement(case, "skipped", message=item.message)
-            else:
-                ElementTree.SubElement(case, "system-out").text = f"{item.status}: {item.message}"
+        """JUnit XML: a suite per kind of item, so that metrics and counts stand apart, and a test case per item.
+
+        What is incomplete or not measured counts as skipped.
+        """
+        suites = ElementTree.Element("testsuites", _sums("benchmarks check", self.items))
+        for kind in dict.fromkeys(item.kind for item in self.items):
+            mine = [item for item in self.items if item.kind == kind]
+            suite = ElementTree.SubElement(suites, "testsuite", _sums(kind, mine))
+            for item in mine:
+                _add_case(suite, item)
         ElementTree.indent(suites)
         return ElementTree.tostring(suites, encoding="unicode", xml_declaration=True) + "\n"
 
@@ -101,6 +111,27 @@ class CheckResult:
             f"::error file={_property(_relative(item.path))},title={_property(item.name)}::{_escaped(item.message)}"
             for item in self.failures
         ]
+
+
+def _numbers(verdicts: Mapping[Verdict, int]) -> str:
+    return ", ".join(f"{number} {verdict}" for verdict, number in verdicts.items())
+
+
+def _sums(name: str, items: list[Item]) -> dict[str, str]:
+    """The attributes of a JUnit suite."""
+    failed = sum(item.status is Status.FAILED for item in items)
+    skipped = sum(item.status is Status.SKIPPED for item in items)
+    return {"name": name, "tests": str(len(items)), "failures": str(failed), "skipped": str(skipped)}
+
+
+def _add_case(suite: ElementTree.Element, item: Item) -> None:
+    case = ElementTree.SubElement(suite, "testcase", classname=item.kind, name=item.name)
+    if item.status is Status.FAILED:
+        ElementTree.SubElement(case, "failure", message=item.message).text = str(item.path)
+    elif item.status is Status.SKIPPED:
+        ElementTree.SubElement(case, "skipped", message=item.message)
+    else:
+        ElementTree.SubElement(case, "system-out").text = f"{item.status}: {item.message}"
 
 
 def _line(item: Item) -> str:
@@ -142,7 +173,7 @@ def check(
     if baseline is not None:
         for name, message, moved in compare_with_baseline(evidence.runs, baseline):
             items.append(Item("baseline", name, Status.FAILED if moved else Status.PASSED, message, baseline))
-    return CheckResult(items, _count_lines(tables), tally(tables))
+    return CheckResult(items, _count_lines(tables), tally(tables), headline(tables, evidence))
 
 
 def _printed_rows(tables: Iterable[PaperTable]) -> dict[str, Row]:

@@ -334,19 +334,37 @@ def _shortfall(line: Line, recipe: str) -> str:
     return "; ".join(reasons)
 
 
-def tally(tables: Iterable[PaperTable]) -> dict[Verdict, int]:
+@dataclass(frozen=True)
+class Tally:
+    """How many published numbers got which verdict: metrics and counts apart, because they say different things."""
+
+    metrics: dict[Verdict, int]
+    counts: dict[Verdict, int]
+
+
+def tally(tables: Iterable[PaperTable]) -> Tally:
     """How many published numbers, each counted once over all tables, got which verdict.
 
     A number that is not measured under the paper's recipe counts as incomplete where another recipe has measured it
     on the same data set. Counts (parameters, GFLOPs) are one number for all data sets.
     """
-    best: dict[tuple[str, str, str], Verdict] = {}
+    metrics: dict[tuple[str, str, str], Verdict] = {}
+    counts: dict[tuple[str, str], Verdict] = {}
     for block in (block for paper_table in tables for block in paper_table.blocks if not block.orientation):
         for row in block.rows:
-            found = {(row.dataset, row.network, name): c.verdict for name, c in row.comparisons.items()}
-            found |= {("", row.network, name): c.verdict for name, c in row.counts.items()}
-            for number, judged in found.items():
-                if best.get(number, Verdict.NOT_MEASURED) is Verdict.NOT_MEASURED and judged is not Verdict.NO_CLAIM:
-                    best[number] = judged
-    order = [judged for judged in Verdict if judged is not Verdict.NO_CLAIM]
-    return {judged: sum(1 for found in best.values() if found is judged) for judged in order}
+            _note(metrics, {(row.dataset, row.network, name): c.verdict for name, c in row.comparisons.items()})
+            _note(counts, {(row.network, name): c.verdict for name, c in row.counts.items()})
+    of_metrics = (Verdict.REPRODUCED, Verdict.ABOVE, Verdict.BELOW, Verdict.INCOMPLETE, Verdict.NOT_MEASURED)
+    of_counts = (Verdict.REPRODUCED, Verdict.CONTRADICTED, Verdict.NOT_MEASURED)
+    return Tally(_times(metrics, of_metrics), _times(counts, of_counts))
+
+
+def _note(best: dict, found: dict) -> None:
+    """Keep the first verdict that says more than "not measured"."""
+    for number, judged in found.items():
+        if best.get(number, Verdict.NOT_MEASURED) is Verdict.NOT_MEASURED and judged is not Verdict.NO_CLAIM:
+            best[number] = judged
+
+
+def _times(found: dict, order: tuple[Verdict, ...]) -> dict[Verdict, int]:
+    return {judged: list(found.values()).count(judged) for judged in order}

@@ -3,7 +3,6 @@
 import base64
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
@@ -17,7 +16,6 @@ from reports.compare import (
     RECIPE,
     TOLERANCE_REASON,
     TOLERANCES,
-    Block,
     PaperTable,
     Row,
     Verdict,
@@ -27,8 +25,9 @@ from reports.data_sets import FACT_HEADINGS, SCORE_HEADINGS, data_facts
 from reports.evidence import Evidence
 from reports.gallery import Gallery
 from reports.grid import NOT_COUNTED, NOT_MEASURED, NOT_PUBLISHED, NOTHING, UNREADABLE, Column, Grid, GridRow, slug
+from reports.headline import headline
 from reports.pictures import INK, PAPER, Picture
-from reports.provenance import BlockRuns, provenance, split_words
+from reports.provenance import provenance, split_words
 from reports.supplements import blocks_of_runs
 from results.metrics import METRICS
 from results.store import Problem, Run
@@ -48,7 +47,6 @@ SECTIONS = (
     ("problems", "Problems"),
     ("provenance", "Provenance"),
 )
-LEAD = "Light networks for skin-lesion segmentation: what the AULUNet paper prints, and what this suite measures."
 SYMBOLS = {  # beside the word and never instead of it
     Verdict.REPRODUCED: "✓",
     Verdict.ABOVE: "▲",
@@ -71,11 +69,10 @@ def page(
     data = data_facts(evidence, labels)
     ran, problems = provenance(blocks, labels, evidence), [*evidence.problems, *gallery.problems, *data.problems]
     first = {
-        "lead": _lead(ran),
+        "headline": headline(tables, evidence),
         "ran": ran,
         "faults": _faults(evidence, problems),
         "tally": tally(tables),
-        "tally_of_counts": tally(_counts_only(tables)),
         "grids": {**grids, "table1": _measured_first(grids["table1"], blocks)},
         "anchors": {network.anchor for block in ran for network in block.networks},
     }
@@ -191,23 +188,9 @@ def _rows(tables: Iterable[PaperTable]) -> list[Row]:
     return [row for table in tables for block in table.blocks for row in block.rows]
 
 
-def _counts_only(tables: Iterable[PaperTable]) -> list[PaperTable]:
-    """The tables without their metrics."""
-
-    def bare(block: Block) -> Block:
-        return replace(block, rows=[replace(row, comparisons={}) for row in block.rows])
-
-    return [replace(table, blocks=[bare(block) for block in table.blocks]) for table in tables]
-
-
 def _measured_first(grids: Sequence[Grid], blocks: Mapping[tuple[str, str], object]) -> list[Grid]:
     """Blocks with runs before blocks without: the first screen should show numbers where there are any."""
     return sorted(grids, key=lambda grid: (grid.context["dataset"], grid.context["recipe"]) not in blocks)
-
-
-def _lead(ran: Sequence[BlockRuns]) -> str:
-    runs = sum(len(network.runs) for block in ran for network in block.networks)
-    return f"{LEAD} Every measured number comes from {runs} stored runs." if runs else LEAD
 
 
 def _faults(evidence: Evidence, problems: Sequence[Problem]) -> str:
