@@ -18,7 +18,7 @@ DRAWS = 16
 """Uniform numbers that an objective receives each step."""
 
 CROSS_ENTROPY = "of probabilities, logarithms at least -100"
-"""How cross-entropy is taken, recorded with every run. Runs up to version 0.2 took it from logits and record nothing."""
+"""How cross-entropy is taken; recorded with every run. Runs up to version 0.2 took it from logits and record none."""
 
 Objective = Callable[[Callable[[Tensor], Any], Tensor, Tensor, Tensor], Tensor]
 
@@ -26,9 +26,9 @@ Objective = Callable[[Callable[[Tensor], Any], Tensor, Tensor, Tensor], Tensor]
 def bce(probabilities: Tensor, targets: Tensor) -> Tensor:
     """Binary cross-entropy of each image, mean over its pixels: (B,).
 
-    Of probabilities, as the authors take it (`nn.BCELoss` behind a sigmoid): each logarithm is at least -100, and where a
-    sigmoid has rounded to 0 or 1 no gradient comes back. Cross-entropy taken from logits is another loss there. NaN in
-    the probabilities is NaN in the loss, where torch's function would raise, and on CUDA end the process.
+    Of probabilities, as the authors take it (`nn.BCELoss` behind a sigmoid): each logarithm is at least -100, and where
+    a sigmoid has rounded to 0 or 1 no gradient comes back. Cross-entropy taken from logits is another loss there. NaN
+    in the probabilities is NaN in the loss, where torch's function would raise, and on CUDA end the process.
     """
     finite = probabilities.nan_to_num(nan=0.5)
     pixels = F.binary_cross_entropy(finite, targets, reduction="none")

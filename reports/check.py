@@ -62,7 +62,7 @@ class Item:
 
 @dataclass(frozen=True)
 class CheckResult:
-    """All items, a line for each network's counts, how often each verdict was given, and what a newcomer reads first."""
+    """All items, a line per network's counts, how often each verdict was given, and what a newcomer reads first."""
 
     items: list[Item]
     counts: list[str]
@@ -83,8 +83,12 @@ class CheckResult:
         passed = [item for item in of[Status.PASSED] if item.kind != "counts"]
         lines = [*self.headline, ""]
         lines += [f"Accuracies (published metrics): {_numbers(self.verdicts.metrics)}"]
-        lines += [f"Counts (parameters in M / operations in GFLOPs, by the paper's counter): "
-                  f"{_numbers(self.verdicts.counts)}", *self.counts, ""]
+        lines += [
+            f"Counts (parameters in M / operations in GFLOPs, by the paper's counter): "
+            f"{_numbers(self.verdicts.counts)}",
+            *self.counts,
+            "",
+        ]
         lines += [f"Passed, besides counts: {len(passed)}", *map(_line, passed), ""]
         lines += [f"Contradictions with a documented reason: {len(of[Status.DOCUMENTED])}"]
         lines += [*map(_line, of[Status.DOCUMENTED]), ""]

@@ -1,4 +1,4 @@
-"""What a newcomer reads first: in plain words, made from the data, which published numbers were reproduced and which not.
+"""What a newcomer reads first, in plain words made from the data: what was reproduced, and how sure that is.
 
 Accuracies and counts are told apart: a count of parameters needs no training, and says nothing about accuracy.
 """

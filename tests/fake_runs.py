@@ -113,6 +113,7 @@ def _config(cell: Cell, images: int, label: str) -> dict:
         "label": label,
         "venue": "test",
         "seed": cell.seed,
+        "cross_entropy": "of probabilities, logarithms at least -100",
         "fingerprint": "0" * 16,
         "size": SIZE,
         "split": _split(images),

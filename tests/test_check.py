@@ -43,8 +43,8 @@ def test_documented_contradictions_are_listed_and_pass(root: Path) -> None:
     assert len(lines) == len(fake_runs.COUNTED)  # one a network
     assert "0.175 / 0.083" in lines[5]
     assert "0.178 / 0.083  parameters contradicted (documented), reproduced" in lines[5]
-    assert result.verdicts[Verdict.CONTRADICTED] == 8
-    assert "Documented contradictions: 8" in result.text()
+    assert result.verdicts.counts[Verdict.CONTRADICTED] == 8
+    assert "Contradictions with a documented reason: 8" in result.text()
 
 
 def test_an_undocumented_contradiction_fails(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,7 +108,7 @@ def test_an_explained_difference_passes(root: Path, tmp_path: Path, monkeypatch:
     result = check(root)
     assert result.exit_status == 0
     assert named(result, "isic2018 unet miou") is Status.DOCUMENTED
-    assert result.verdicts[Verdict.ABOVE] == 2
+    assert result.verdicts.metrics[Verdict.ABOVE] == 2
 
 
 def test_a_failed_seed_is_loud(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,11 +171,16 @@ def test_junit_counts_what_it_holds(root: Path) -> None:
     fake_runs.write_suite(root, {"unet": 0.99})
     result = check(root, fake_runs.live_counts())
     suites = ElementTree.fromstring(result.junit())
-    suite = suites[0]
-    assert int(suite.attrib["tests"]) == len(suite) == len(result.items)
-    assert int(suite.attrib["failures"]) == len(suite.findall("testcase/failure")) == 2
-    assert int(suite.attrib["skipped"]) == len(suite.findall("testcase/skipped"))
-    failed = next(case for case in suite if case.find("failure") is not None)
+    assert int(suites.attrib["tests"]) == sum(len(suite) for suite in suites) == len(result.items)
+    for suite in suites:
+        assert {case.attrib["classname"] for case in suite} == {suite.attrib["name"]}
+        assert int(suite.attrib["tests"]) == len(suite)
+        assert int(suite.attrib["failures"]) == len(suite.findall("testcase/failure"))
+        assert int(suite.attrib["skipped"]) == len(suite.findall("testcase/skipped"))
+    named = {suite.attrib["name"]: suite for suite in suites}
+    assert int(named["counts"].attrib["failures"]) == 0
+    assert int(named["metrics"].attrib["failures"]) == 2
+    failed = next(case for case in named["metrics"] if case.find("failure") is not None)
     assert failed.attrib == {"classname": "metrics", "name": "isic2018 unet miou"}
 
 

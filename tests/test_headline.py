@@ -1,0 +1,69 @@
+"""The first thing that a reader sees: true, in plain words, and made from what is stored."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from reports.check import check
+from reports.compare import load_everything, table
+from reports.evidence import TABLES
+from reports.headline import headline
+from tests import fake_runs
+
+
+def said(root: Path) -> list[str]:
+    evidence = load_everything(root)
+    return headline([table(name, evidence) for name in TABLES], evidence)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    fake_runs.write_complexity(tmp_path)
+    return tmp_path
+
+
+def test_counts_alone_do_not_sound_like_accuracies(root: Path) -> None:
+    first, last = said(root)
+    assert first == "No accuracy of the paper has been measured under its recipe yet: 0 of 87 published values."
+    assert last.startswith("Counts of parameters and operations, which need no training: 42 of 50 published ones")
+
+
+def test_accuracies_under_the_papers_recipe_come_first(root: Path) -> None:
+    fake_runs.write_suite(root, {"unet": 0.99, "malunet": 0.5})  # one far above and one far below its published value
+    first, block, _ = said(root)
+    assert first.startswith("4 of 87 published accuracies have been measured under the paper's recipe over 5 seeds:")
+    assert "2 above, 2 below" in first
+    assert "reproduced" not in first
+    assert block.startswith("Under the paper's recipe on ISIC2018 (64 px, 4 epochs, 5 seeds), U-Net has the highest")
+    assert "1 of 1 differences" in block
+
+
+def test_what_is_not_separated_is_not_ranked(root: Path) -> None:
+    fake_runs.write_suite(root, {"unet": 0.85, "malunet": 0.85, "aulunet_v3": 0.5}, recipe="quick", seeds=3)
+    block = said(root)[1]
+    assert "the reduced recipe quick" in block
+    assert "not separated from" in block
+    assert "AULUNet-v3" not in block
+    assert "2 of 3 differences" in block
+
+
+def test_too_few_seeds_are_said(root: Path) -> None:
+    fake_runs.write_suite(root, {"unet": 0.9, "malunet": 0.5}, recipe="quick", seeds=2)
+    assert "with so few seeds no difference is tested" in said(root)[1]
+
+
+def test_runs_of_the_earlier_loss_say_so(root: Path) -> None:
+    folder = fake_runs.write_run(root, recipe="quick")
+    assert "version 0.2" not in said(root)[1]
+    config = json.loads((folder / "config.json").read_text())
+    del config["cross_entropy"]
+    (folder / "config.json").write_text(json.dumps(config))
+    assert "loss of version 0.2, cross-entropy from logits" in said(root)[1]
+
+
+def test_the_check_opens_with_it(root: Path) -> None:
+    text = check(root).text()
+    assert text.splitlines()[: len(said(root))] == said(root)
+    assert "Accuracies (published metrics): 0 reproduced" in text
+    assert "by the paper's counter): 42 reproduced, 8 contradicted" in text
