@@ -58,34 +58,24 @@ def _block(dataset: str, recipe: str, networks: Mapping[str, Sequence[Run]], lab
     name = "the paper's recipe" if recipe == RECIPE else f"the reduced recipe {recipe}"
     where = f"Under {name} on {DATASETS.get(dataset, dataset)} ({_setting(networks)})"
     found = standing(networks, MIOU)
-    value = percent(found.networks[0].mean)
+    best, value = _names([found.networks[0].network], labels), percent(found.networks[0].mean)
     if len(networks) == 1:
-        sentence = f"{where}, {_names([found.networks[0].network], labels)} has a mIoU of {value} %."
+        sentence = f"{where}, {best} has a mIoU of {value} %."
     else:
-        sentence = f"{where}, {_leading(found, labels)} {value} %; {_separated(found)}."
+        sentence = f"{where}, {best} has the highest mIoU, {value} %{_separated(found, labels)}."
     earlier = all("cross_entropy" not in run.config for runs in networks.values() for run in runs)
     return sentence + (f" {EARLIER_LOSS}" if earlier else "")
 
 
-def _leading(found: Standing, labels: Mapping[str, str]) -> str:
-    """Who leads, without telling apart what the test does not; ends before the highest value."""
-    best, *others = found.leaders
-    alone = f"{_names([best], labels)} has the highest mIoU,"
-    if not others:
-        return alone
-    if len(others) > MANY:
-        return f"the highest mIoU, {_names([best], labels)}'s, is not separated from {len(others)} others:"
-    return f"{_names([best], labels)} has the highest mIoU, not separated from {_names(others, labels)}:"
-
-
-def _separated(found: Standing) -> str:
-    """How many of the differences between pairs of networks are more than chance."""
-    tested = len(found.separated) + len(found.not_separated)
+def _separated(found: Standing, labels: Mapping[str, str]) -> str:
+    """Which differences are more than chance; ", " or "; " in front."""
+    others, tested = found.leaders[1:], len(found.separated) + len(found.not_separated)
     if not tested:
-        return "with so few seeds no difference is tested"
+        return "; with so few seeds no difference is tested"
     if not found.separated:
-        return f"none of {tested} differences between networks is separated from chance"
-    return f"{len(found.separated)} of {tested} differences between networks are separated from chance"
+        return f", but none of {tested} differences between networks is separated from chance"
+    tied = f", not separated from {_names(others, labels) if len(others) <= MANY else f'{len(others)} others'}"
+    return f"{tied if others else ''}; {len(found.separated)} of {tested} differences between networks are separated"
 
 
 def _names(networks: Sequence[str], labels: Mapping[str, str]) -> str:
