@@ -74,8 +74,10 @@ def _separated(found: Standing, labels: Mapping[str, str]) -> str:
         return "; with so few seeds no difference is tested"
     if not found.separated:
         return f", but none of {tested} differences between networks is separated from chance"
-    tied = f", not separated from {_names(others, labels) if len(others) <= MANY else f'{len(others)} others'}"
-    return f"{tied if others else ''}; {len(found.separated)} of {tested} differences between networks are separated"
+    tied = ""
+    if others:
+        tied = f", not separated from {_names(others, labels) if len(others) <= MANY else f'{len(others)} others'}"
+    return f"{tied}; {len(found.separated)} of {tested} differences between networks are separated"
 
 
 def _names(networks: Sequence[str], labels: Mapping[str, str]) -> str:
