@@ -23,9 +23,9 @@ Objective = Callable[[Callable[[Tensor], Any], Tensor, Tensor, Tensor], Tensor]
 def bce(probabilities: Tensor, targets: Tensor) -> Tensor:
     """Binary cross-entropy of each image, mean over its pixels: (B,).
 
-    Of probabilities, as the authors take it (`nn.BCELoss` behind a sigmoid): each logarithm is at least -100, and where a
-    sigmoid has rounded to 0 or 1 no gradient comes back. Cross-entropy taken from logits is another loss there. NaN in
-    the probabilities is NaN in the loss, where torch's function would raise, and on CUDA end the process.
+    Of probabilities, as the authors take it (`nn.BCELoss` behind a sigmoid): each logarithm is at least -100, and where
+    a sigmoid has rounded to 0 or 1 no gradient comes back. Cross-entropy taken from logits is another loss there. NaN
+    in the probabilities is NaN in the loss, where torch's function would raise, and on CUDA end the process.
     """
     finite = probabilities.nan_to_num(nan=0.5)
     pixels = F.binary_cross_entropy(finite, targets, reduction="none")

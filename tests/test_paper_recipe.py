@@ -53,7 +53,7 @@ def test_the_optimizer_is_given_the_recipe() -> None:
     recipe = Recipe(size=32, lr=0.5, beta1=0.25, beta2=0.125, eps=0.0625, weight_decay=0.03125)
     (group,) = Replicas("aulunet_v3", (1,), recipe, torch.device("cpu")).optimizer.param_groups
     assert (group["lr"], *group["betas"], group["eps"], group["weight_decay"]) == (0.5, 0.25, 0.125, 0.0625, 0.03125)
-    assert not (group["amsgrad"] or group["maximize"])
+    assert (group["amsgrad"], group["maximize"]) == (False, False)
 
 
 def test_the_paper_trains_its_networks_by_the_common_loss() -> None:

@@ -80,7 +80,7 @@ def scored(prepared, tmp_path_factory) -> tuple[Path, Replicas]:
 
 @pytest.mark.parametrize("k", range(len(SEEDS)))
 def test_the_best_weights_are_stored_scored_and_drawn(scored, prepared, k):
-    (root, replicas), folder = scored, CELLS[k].folder(scored[0])
+    folder, replicas = CELLS[k].folder(scored[0]), scored[1]
     weights = load_file(folder / "weights.safetensors")
     assert all(torch.equal(tensor, replicas.best[name][k]) for name, tensor in weights.items())
     split = prepared.split("paper")

@@ -1,4 +1,4 @@
-"""Reads the training vectors in tests/reference/training (rules: the README there) and repeats them with our trainer."""
+"""Reads the training vectors in tests/reference/training (rules: the README there); repeats them with our trainer."""
 
 import json
 from collections.abc import Callable
