@@ -119,3 +119,21 @@ def test_a_whole_training_is_the_trainers():
         assert vars(row) | {"train_loss": 0} == pytest.approx(expected | {"train_loss": 0}, rel=1e-9)
     for name, weights in loop.best.items():
         np.testing.assert_allclose(weights.numpy(), replicas.best[name][0].numpy(), atol=1e-6, err_msg=name)
+
+
+def test_the_first_of_equal_epochs_is_the_best(monkeypatch):
+    loop = ReferenceLoop("aulunet_v3", 1, RECIPE.changed(epochs=2), CPU)
+    bias = loop.module.get_parameter("head.bias").detach()
+    seen = []
+
+    def one_step(pictures: Pictures, epoch: int) -> list[float]:
+        bias.add_(1)
+        seen.append(bias.clone())
+        return [1.0]
+
+    monkeypatch.setattr(loop, "train_epoch", one_step)
+    monkeypatch.setattr(loop, "validate", lambda pictures: (np.full(2, 0.5), np.ones((2, 4), np.int64)))
+    pictures = Pictures(IMAGES[:4], MASKS[:4])
+    loop.train(pictures, pictures)
+    assert torch.equal(loop.best["head.bias"], seen[0])
+    assert not torch.equal(seen[0], seen[1])

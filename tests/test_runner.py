@@ -289,34 +289,14 @@ def test_history_is_that_of_the_validation_split(finished):
         assert abs(metrics["miou"] - other["miou"]) > 2e-3
 
 
-CHANGES = {
-    "fingerprint": lambda config: {"fingerprint": "other"},
-    "recipe settings": lambda config: {"recipe_settings": config["recipe_settings"] | {"weight_decay": 0.02}},
-    "split": lambda config: {"split": config["split"] | {"rule": "sorted"}},
-}
-
-
-@pytest.mark.parametrize("what", CHANGES)
-def test_a_folder_begun_otherwise_is_refused(finished, tmp_path, what):
-    """On other data, with other settings under the same name, or on another split: before anything is trained."""
+def test_a_folder_begun_on_other_data_is_refused(finished, tmp_path):
     cell = cells("aulunet_v3", (1,))[0]
     path = cell.folder(tmp_path) / "config.json"
     config = json.loads((cell.folder(finished) / "config.json").read_text())
-    store.write_json(path, config | CHANGES[what](config))
-    before = path.read_text()
-    with pytest.raises(RequestError, match=rf"config\.json was begun with another {what}"):
+    store.write_json(path, config | {"fingerprint": "other"})
+    with pytest.raises(RequestError, match=r"config\.json was begun with another fingerprint"):
         runner.execute([cell], job(tmp_path))
-    assert path.read_text() == before
-    assert [each.name for each in path.parent.iterdir()] == ["config.json"]
-
-
-def test_a_folder_begun_alike_is_gone_on_with(finished, tmp_path):
-    cell, work = cells("aulunet_v3", (1,))[0], job(tmp_path)
-    path = cell.folder(tmp_path) / "config.json"
-    record.begin(cell, work.prepared, work.recipe, tmp_path)
-    before = path.read_text()
-    record.begin(cell, work.prepared, work.recipe, tmp_path)
-    assert path.read_text() == before == (cell.folder(finished) / "config.json").read_text()
+    assert [each.name for each in path.parent.iterdir()] == ["config.json"], "something was trained"
 
 
 def test_cuda_is_asked_for_in_vain():

@@ -4,6 +4,7 @@ Weights are made by hand, so that the best ones and the last ones differ, and so
 """
 
 import json
+import os
 import subprocess
 from itertools import count
 from pathlib import Path
@@ -24,6 +25,8 @@ from benchmarks.losses import DRAWS, bce_dice
 from benchmarks.metrics import predicted
 from benchmarks.recipe import RECIPES
 from benchmarks.train import Data, EpochRecord, Progress, Replicas, evaluate, train
+from results import store
+from results.errors import RequestError
 from results.metrics import COUNT_COLUMNS, pooled
 from results.store import Cell
 from tests.test_reference_loop import IMAGES, MASKS
@@ -37,7 +40,8 @@ CELLS = [Cell("synthetic", RECIPE.name, "aulunet_v3", seed) for seed in SEEDS]
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory) -> PreparedSet:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LESION_BENCHMARKS_CACHE", str(tmp_path_factory.mktemp("cache")))
+        kept = os.environ.get("LESION_BENCHMARKS_TEST_CACHE")  # mutation testing draws it once
+        patch.setenv("LESION_BENCHMARKS_CACHE", kept or str(tmp_path_factory.mktemp("cache")))
         return datasets.load("synthetic", 32)
 
 
@@ -105,6 +109,57 @@ def test_a_report_says_what_the_progress_says(scored):
     assert (report["seconds"], report["images_per_second"]) == (8.0, 24.0)
     table = pd.read_csv(CELLS[0].folder(scored[0]) / "per_image.csv")
     assert report["metrics"] == pooled(table[list(COUNT_COLUMNS)].to_numpy())
+
+
+CHANGES = {
+    "fingerprint": lambda config: {"fingerprint": "other"},
+    "recipe settings": lambda config: {"recipe_settings": config["recipe_settings"] | {"weight_decay": 0.02}},
+    "split": lambda config: {"split": config["split"] | {"rule": "sorted"}},
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_a_folder_begun_otherwise_is_refused(prepared, tmp_path, what):
+    """On other data, with other settings under the same name, or on another split."""
+    record.begin(CELLS[0], prepared, RECIPE, tmp_path)
+    path = CELLS[0].folder(tmp_path) / "config.json"
+    config = store.read_json(path)
+    store.write_json(path, config | CHANGES[what](config))
+    before = path.read_text()
+    with pytest.raises(RequestError, match=rf"config\.json was begun with another {what}; move its folder away"):
+        record.begin(CELLS[0], prepared, RECIPE, tmp_path)
+    assert path.read_text() == before
+
+
+def test_a_folder_begun_alike_is_gone_on_with(prepared, tmp_path):
+    """What config.json says, and that it stays as it is."""
+    record.begin(CELLS[0], prepared, RECIPE, tmp_path)
+    path = CELLS[0].folder(tmp_path) / "config.json"
+    config, entry = store.read_json(path), registry.entry("aulunet_v3")
+    expected = {
+        "format": store.FORMAT,
+        **vars(CELLS[0]),
+        "label": entry.label,
+        "venue": entry.venue,
+        "paper": entry.paper,
+        "upstream": entry.upstream,
+        "deviations": list(entry.deviations),
+        "base_recipe": "quick",
+        "recipe_settings": vars(RECIPE),
+        "fingerprint": prepared.fingerprint,
+        "size": 32,
+        "split": {
+            "rule": "paper",
+            "selected_on": "validation",
+            "scored_on": "test",
+            "sizes": {"train": 64, "validation": 16, "test": 32},
+        },
+        "code": record.code_version(),
+    }
+    assert config | expected == config
+    store.write_json(path, config | {"label": "begun before"})
+    record.begin(CELLS[0], prepared, RECIPE, tmp_path)
+    assert store.read_json(path) == config | {"label": "begun before"}
 
 
 def test_training_never_touches_the_test_split_and_notes_what_validation_gave():
