@@ -3,9 +3,11 @@
 Weights are made by hand, so that the best ones and the last ones differ, and so that masks are neither empty nor full.
 """
 
-import json
+import hashlib
 import os
+import platform
 import subprocess
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 from threading import Event
@@ -27,7 +29,7 @@ from benchmarks.recipe import RECIPES
 from benchmarks.train import Data, EpochRecord, Progress, Replicas, evaluate, train
 from results import store
 from results.errors import RequestError
-from results.metrics import COUNT_COLUMNS, pooled
+from results.metrics import COUNT_COLUMNS, per_image_mean, pooled
 from results.store import Cell
 from tests.test_reference_loop import IMAGES, MASKS
 
@@ -103,12 +105,71 @@ def test_the_best_weights_are_stored_scored_and_drawn(scored, prepared, k):
             assert (np.asarray(picture) != found[table.index.get_loc(path.stem)]).sum() <= 2
 
 
-def test_a_report_says_what_the_progress_says(scored):
-    report = json.loads((CELLS[0].folder(scored[0]) / "report.json").read_text())
-    assert (report["epochs"], report["best_epoch"], report["validation_loss"]) == (3, 2, 0.625)
-    assert (report["seconds"], report["images_per_second"]) == (8.0, 24.0)
-    table = pd.read_csv(CELLS[0].folder(scored[0]) / "per_image.csv")
-    assert report["metrics"] == pooled(table[list(COUNT_COLUMNS)].to_numpy())
+def test_a_report_says_what_was_done(scored):
+    """Every field, each against another source than the code that wrote it."""
+    for cell in CELLS:
+        folder = cell.folder(scored[0])
+        report, config = (store.read_json(folder / name) for name in ("report.json", "config.json"))
+        counts = pd.read_csv(folder / "per_image.csv")[list(COUNT_COLUMNS)].to_numpy()
+        finished, memory = datetime.fromisoformat(report.pop("finished_at")), report.pop("peak_memory_mb")
+        assert timedelta(0) <= datetime.now(UTC) - finished < timedelta(hours=1)
+        assert 50 < memory < 50_000
+        assert memory == round(memory, 1)
+        expected = {
+            "format": store.FORMAT,
+            **vars(cell),
+            "split": config["split"],
+            "metrics": pooled(counts),
+            "per_image_mean": per_image_mean(counts),
+            "best_epoch": 2,
+            "epochs": 3,
+            "validation_loss": 0.625,
+            "parameters": 28_636,
+            "seconds": 8.0,
+            "seeds_side_by_side": 2,
+            "images_per_second": 24.0,  # 192 in 8 seconds
+            "code": record.code_version(),
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+            "device": "cpu",
+            "precision": "fp32, TF32 off",
+            "eager_because": None,
+        }
+        assert {name: report.get(name, "missing") for name in expected} == expected
+        host = {"machine": platform.machine(), "system": platform.system(), "cpus": os.cpu_count()}
+        assert report["host"] | host == report["host"]
+        assert list(pd.read_csv(folder / "history.csv")["epoch"]) == [1, 2, 3]
+
+
+def test_peak_memory_is_that_of_the_process():
+    status = Path("/proc/self/status")
+    if not status.exists():
+        pytest.skip("this system does not tell the peak of a process")
+    (kibibytes,) = (line.split()[1] for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+    assert record.peak_memory_mb(CPU) == pytest.approx(int(kibibytes) * 1024 / 1e6, rel=0.05)
+
+
+def test_a_failed_seed_leaves_its_history_and_a_reason_and_the_other_its_results(prepared, tmp_path):
+    replicas = Replicas("aulunet_v3", SEEDS, RECIPE, CPU)
+    for progress in replicas.progress:
+        progress.history, progress.seconds, progress.images = [{"epoch": 1}, {"epoch": 2}], 1.0, 8
+        progress.best_epoch, progress.best_loss = 1, 0.5
+    replicas.progress[0].failed_at = 2
+    for cell in CELLS:
+        record.begin(cell, prepared, RECIPE, tmp_path)
+    record.finish(replicas, CELLS, prepared, runner.on_device(prepared, RECIPE, CPU), tmp_path)
+    failed, whole = (cell.folder(tmp_path) for cell in CELLS)
+    assert {path.name for path in failed.iterdir()} == {"config.json", "history.csv", "failed.json"}
+    assert list(pd.read_csv(failed / "history.csv")["epoch"]) == [1, 2]
+    assert store.read_json(failed / "failed.json") == {"epoch": 2, "reason": "the loss of epoch 2 is not finite"}
+    assert {"report.json", "masks", "per_image.csv"} <= {path.name for path in whole.iterdir()}
+    assert not (whole / "failed.json").exists()
+
+
+def test_pictured_images_are_chosen_by_the_hash_of_their_name():
+    ids = [f"ISIC_{k:07d}" for k in range(50)]
+    by_hash = sorted((hashlib.sha256(b"picture:" + name.encode()).hexdigest(), name) for name in ids)
+    assert record.pictured(ids) == [name for _, name in by_hash[:32]]
 
 
 CHANGES = {
