@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from benchmarks.losses import plain
-from benchmarks.recipe import RECIPES, Recipe
+from benchmarks.recipe import RECIPES, Recipe, named
 from benchmarks.registry import entry
 from benchmarks.train import Replicas
+from results.errors import RequestError
 
 CONFIG = "configs of maklachur/AULUNet b82dc9a, the authors' released configuration"
 TRANSFORMS = "transforms of maklachur/AULUNet b82dc9a"
@@ -46,6 +47,22 @@ def test_each_field_of_the_paper_is_the_authors(name: str) -> None:
 @pytest.mark.parametrize("name", CHANGED)
 def test_other_recipes_change_what_they_say(name: str) -> None:
     assert asdict(RECIPES[name]) == asdict(RECIPES["paper"]) | CHANGED[name] | {"base": name}
+
+
+def test_the_least_values_are_taken_and_less_is_refused() -> None:
+    least = RECIPES["paper"].changed(size=1, batch=2, epochs=1, t_max=1)
+    assert (least.size, least.batch, least.epochs, least.t_max) == (1, 2, 1, 1)
+    for name in ("size", "batch", "epochs", "t_max"):
+        with pytest.raises(RequestError, match=rf"^--{name} is 0; give "):
+            RECIPES["paper"].changed(**{name: 0})
+    with pytest.raises(RequestError, match=r"^--batch is 1; give at least 2, because batch norm .* one image\.$"):
+        RECIPES["paper"].changed(batch=1)
+
+
+def test_recipes_are_found_by_name_and_an_unknown_one_names_them_all() -> None:
+    assert all(named(name) is RECIPES[name] for name in RECIPES)
+    with pytest.raises(RequestError, match=r"^There is no recipe 'papers'; .*" + ", ".join(RECIPES)):
+        named("papers")
 
 
 def test_the_optimizer_is_given_the_recipe() -> None:
