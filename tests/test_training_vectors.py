@@ -5,7 +5,9 @@ Each run goes through `Replicas.step`, in float64, alone and as the second of tw
 
 import numpy as np
 import pytest
+import torch
 
+from baselines import malunet, ulvm_unet
 from benchmarks.recipe import RECIPES
 from tests import training_vectors
 from tests.training_vectors import Vector
@@ -50,3 +52,19 @@ def test_the_vectors_take_the_optimizer_of_the_paper(network: str) -> None:
         "eps": recipe.eps,
         "weight_decay": recipe.weight_decay,
     }
+
+
+@pytest.mark.parametrize("bridge", [malunet.SpatialAttentionBridge, ulvm_unet.SpatialAttentionBridge])
+def test_the_gradient_of_a_maximum_goes_to_one_of_equal_channels(bridge: type[torch.nn.Module]) -> None:
+    """As with the authors' `torch.max`; `amax` would share it. The vectors have no equal channels, saturated ones do.
+
+    Of constant channels the mean's gradient is the same in all, so that the maximum's shows as one that differs; alone
+    and under `vmap`.
+    """
+    torch.manual_seed(0)
+    module = bridge().double()
+    x = torch.ones(2, 1, 4, 5, 5, dtype=torch.float64, requires_grad=True)
+    for of_two in (torch.stack([module(each) for each in x]), torch.func.vmap(module)(x)):
+        (gradient,) = torch.autograd.grad(of_two.sum(), x)
+        differs = (gradient - gradient.median(dim=2, keepdim=True).values).abs() > 1e-12
+        assert (differs.sum(dim=2) == 1).all()

@@ -46,14 +46,14 @@ FAULTS = [
         "baselines/malunet.py",
         "skip.max(dim=1, keepdim=True).values",
         "skip.amax(dim=1, keepdim=True)",
-        f"{VECTORS} -k malunet",
+        f"{VECTORS} -k equal_channels",
     ),
     Fault(
         "amax in ULVM-UNet",
         "baselines/ulvm_unet.py",
         "x.max(1, keepdim=True).values",
         "x.amax(1, keepdim=True)",
-        f"{VECTORS} -k ulvm",
+        f"{VECTORS} -k equal_channels",
     ),
     Fault(
         "boundary against the mask",
