@@ -258,6 +258,28 @@ def test_training_time_and_images_are_counted_once(monkeypatch):
     assert [(each.seconds, each.images) for each in replicas.progress] == [(2.0, 10)] * 2
 
 
+def test_why_a_step_runs_eagerly_is_noted_and_its_rate_still_follows_the_schedule():
+    """A recorder that refuses, after the three steps that run eagerly anyway; the device then reads the rate."""
+
+    def refuses(step, inputs):
+        raise RuntimeError("no capture here\nand more")
+
+    recipe = RECIPES["paper"].changed(size=64, batch=2, epochs=2)
+    store = training.ImageStore(IMAGES[:4], MASKS[:4], CPU, torch.float64)
+    captured = Replicas("aulunet_v3", (1,), recipe, CPU, torch.float64, record=refuses)
+    plain = Replicas("aulunet_v3", (1,), recipe, CPU, torch.float64)
+    for replicas in (captured, plain):
+        train(replicas, Data(store, store, store), lambda replicas: None, Event())
+    assert captured.eager_because == "no capture here"
+    assert plain.eager_because is None
+    (rate,) = (group["lr"] for group in captured.optimizer.param_groups)
+    assert (rate.item(), rate.dtype) == (recipe.lr_at(2), torch.float64)
+    (rate,) = (group["lr"] for group in plain.optimizer.param_groups)
+    assert rate == recipe.lr_at(2)
+    for mine, other in zip(captured.progress[0].history, plain.progress[0].history, strict=True):
+        assert mine == pytest.approx(other, rel=1e-9)
+
+
 def row(epoch: int, loss: float, train_loss: float = 1.0) -> EpochRecord:
     return EpochRecord(epoch, 1e-3, train_loss, loss, 0.5, 0.6)
 
