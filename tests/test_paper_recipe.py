@@ -59,6 +59,14 @@ def test_the_least_values_are_taken_and_less_is_refused() -> None:
         RECIPES["paper"].changed(batch=1)
 
 
+def test_precisions_and_splits_are_those_that_exist() -> None:
+    assert [RECIPES["paper"].changed(precision=each).precision for each in ("fp32", "bf16")] == ["fp32", "bf16"]
+    assert [RECIPES["paper"].changed(split=each).split for each in ("paper", "sorted")] == ["paper", "sorted"]
+    for name in ("precision", "split"):
+        with pytest.raises(RequestError, match=rf"{name}.* is 'random'; give "):
+            RECIPES["paper"].changed(**{name: "random"})
+
+
 def test_recipes_are_found_by_name_and_an_unknown_one_names_them_all() -> None:
     assert all(named(name) is RECIPES[name] for name in RECIPES)
     with pytest.raises(RequestError, match=r"^There is no recipe 'papers'; .*" + ", ".join(RECIPES)):

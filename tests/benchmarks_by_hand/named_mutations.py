@@ -27,7 +27,7 @@ class Fault(NamedTuple):
 
 
 VECTORS, SELECTION = "tests/test_training_vectors.py", "tests/test_selection.py"
-RECIPE, FIGURES = "tests/test_paper_recipe.py", "tests/test_figures.py"
+RECIPE, FIGURES = "tests/test_paper_recipe.py", "tests/test_figures.py -k colours"
 BEGUN = f"{SELECTION} -k begun"
 TRAIN, RECORD, LOSSES = "benchmarks/train.py", "benchmarks/record.py", "benchmarks/losses.py"
 BEST, LAST = "evaluate(replicas, data.test, replicas.best)", "evaluate(replicas, data.test, replicas.tensors())"
