@@ -70,11 +70,19 @@ def boundary_supervision(forward: Callable[[Tensor], Any], images: Tensor, masks
     Deviation: the authors' boundary target is an inner band plus six half discs at points found by an unseeded genetic
     search, offline; ours is the band alone (`inner_boundary`), computed from the augmented mask on the device.
     """
-    logits, sides, boundaries = forward(images)
+    return boundary_loss(forward(images), masks, inner_boundary(masks))
+
+
+def boundary_loss(outputs: Any, masks: Tensor, boundary: Tensor) -> Tensor:
+    """LB-UNet's loss of its training outputs: logits, side logits and boundary maps, (B, 1, H, W) each, deepest first.
+
+    boundary: the target of the boundary maps, (B, 1, H, W) in [0, 1].
+    """
+    logits, sides, boundaries = outputs
     probabilities = logits.sigmoid()
     main = (bce(probabilities, masks) + 2 * dice(probabilities, masks)).mean()
     sides_loss = _weighted(_side_loss, [side.sigmoid() for side in sides], masks)
-    return main + sides_loss + _weighted(_side_loss, boundaries, inner_boundary(masks))
+    return main + sides_loss + _weighted(_side_loss, boundaries, boundary)
 
 
 def _side_loss(probabilities: Tensor, targets: Tensor) -> Tensor:

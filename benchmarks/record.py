@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 
 from benchmarks import losses, registry
 from benchmarks.datasets import PreparedSet
+from benchmarks.metrics import predicted
 from benchmarks.recipe import Recipe
 from benchmarks.train import Data, Replicas, evaluate, scored_network
 from results import store
@@ -123,8 +124,8 @@ def _write_masks(replicas: Replicas, cells: list[Cell], ids: list[str], data: Da
         row = ids.index(name)
         with torch.no_grad():
             images, _ = data.test.plain(row, row + 1)
-            predicted = (replicas.logits(images, replicas.best) >= 0)[:, 0, 0].cpu().numpy()  # (R, H, W)
-        for cell, progress, mask in zip(cells, replicas.progress, predicted, strict=True):
+            masks = predicted(replicas.logits(images, replicas.best))[:, 0, 0].cpu().numpy()  # (R, H, W)
+        for cell, progress, mask in zip(cells, replicas.progress, masks, strict=True):
             if progress.failed_at is None:
                 path = cell.folder(root) / "masks" / f"{name}.png"
                 path.parent.mkdir(exist_ok=True)

@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 from benchmarks import registry
 from benchmarks.augment import FIRST_ANGLE, NO_CHANGE, draw_epoch
 from benchmarks.losses import bce_dice_per_image
+from benchmarks.metrics import predicted
 from benchmarks.recipe import Recipe
 from benchmarks.train import EpochRecord, initialised
 from results.metrics import pooled
@@ -118,7 +119,7 @@ class ReferenceLoop:
         for images, masks in DataLoader(pictures, batch_size=1, sampler=unchanged):
             logits = self.forward(images.to(self.device))
             losses.append(bce_dice_per_image(logits, masks.to(self.device)).item())
-            found, truth = logits.cpu().numpy() >= 0, masks.numpy() >= 0.5
+            found, truth = predicted(logits).cpu().numpy(), masks.numpy() >= 0.5
             pairs = (found & truth, found & ~truth, ~found & truth, ~found & ~truth)
             counts.append([int(pair.sum()) for pair in pairs])
         return np.array(losses), np.array(counts)

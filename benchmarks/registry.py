@@ -36,7 +36,8 @@ from models.aulunet import AULUNet
 from results.errors import RequestError
 
 READING = "Our reading of the paper: the authors released no switch for this variant."
-SELECTED = "Selected by the validation loss of the main output alone, like every network here."
+SELECTION = "The epoch is selected by the validation loss of the main output, and another split is scored; the authors "
+ON_SELECTING_SPLIT = SELECTION + "select by that loss too, but score the same split that selected."
 RECIPE = "Trained with the suite's common recipe instead of the authors' own."
 FIXED_ANGLE = "Trained 400 epochs with the suite's augmentation; the authors 300, one fixed rotation angle a run."
 SCRATCH = "Trained from random weights; the authors start from ImageNet weights."
@@ -224,6 +225,7 @@ for _entry in (
             "The authors' cross-contextual decoder cannot be constructed as released; ours follows its wiring.",
             SCRATCH,
             RECIPE,
+            SELECTION + "select by F1 on the test split itself, and score it after opening and filling the masks.",
         ),
         official=aswin_unet,
         accepts=windows_fit,
@@ -241,6 +243,7 @@ for _entry in (
             "The suite's turns, flips and rotations replace the authors' augmentation; the two style views are kept.",
             "The projector reads features of the suite's image size and is smaller than the authors' at 512 px.",
             RECIPE,
+            SELECTION + "select nothing: the last epoch is scored.",
         ),
         objective=style_views.objective,
         training_builder=lambda size: c2sdg.C2SDG(projector_size=size),
@@ -254,7 +257,10 @@ for _entry in (
         venue="MICCAI22",
         paper="UNeXt: MLP-based Rapid Medical Image Segmentation Network, arXiv 2203.04967",
         upstream="jeya-maria-jose/UNeXt-pytorch 6ad0855",
-        deviations=(RECIPE,),
+        deviations=(
+            RECIPE,
+            SELECTION + "select by mIoU, and score the same split that selected.",
+        ),
         official=unext,
     ),
     Entry(
@@ -264,7 +270,7 @@ for _entry in (
         venue="BIBM22",
         paper="MALUNet: A Multi-Attention and Light-weight UNet for Skin Lesion Segmentation, arXiv 2211.01784",
         upstream="JCruan519/MALUNet e184b47",
-        deviations=(FIXED_ANGLE,),
+        deviations=(FIXED_ANGLE, ON_SELECTING_SPLIT),
         official=malunet,
     ),
     Entry(
@@ -276,7 +282,7 @@ for _entry in (
         upstream="JCruan519/EGE-UNet f52ba30",
         deviations=(
             FIXED_ANGLE,
-            SELECTED,
+            SELECTION + "select by the deep-supervised loss, and score the same split that selected.",
         ),
         objective=losses.deep_supervision,
         official=ege_unet,
@@ -288,7 +294,11 @@ for _entry in (
         venue="arXiv24",
         paper="VM-UNet: Vision Mamba UNet for Medical Image Segmentation, arXiv 2402.02491",
         upstream="JCruan519/VM-UNet 43c495b",
-        deviations=(SCRATCH, "Batch 8 and 400 epochs by the suite's recipe; the authors 32 and 300."),
+        deviations=(
+            SCRATCH,
+            "Batch 8 and 400 epochs by the suite's recipe; the authors 32 and 300.",
+            ON_SELECTING_SPLIT,
+        ),
         official=vm_unet,
     ),
     Entry(
@@ -301,6 +311,7 @@ for _entry in (
         deviations=(
             "The first released network file with 8 filters, which Table 1 counts; the authors later replaced it.",
             RECIPE,
+            SELECTION + "select nothing: the last epoch is scored.",
         ),
         official=lightm_unet,
         accepts=multiples_of(8),
@@ -316,7 +327,8 @@ for _entry in (
         deviations=(
             "The boundary target is the mask minus its erosion; theirs adds six half discs at points of a search.",
             FIXED_ANGLE,
-            SELECTED,
+            SELECTION + "select by the sum of mIoU and DSC, and score the same split that selected.",
+            "The authors' mIoU is the mean over images, their DSC is pooled; ours are both pooled.",
         ),
         objective=losses.boundary_supervision,
         official=lb_unet,
@@ -342,7 +354,11 @@ for _entry in (
         venue="ICIC24",
         paper="LightM-UNet: Mamba Assists in Lightweight UNet for Medical Image Segmentation, arXiv 2403.05246",
         upstream="MrBlankness/LightM-UNet d2bed4a",
-        deviations=("8 filters, where the authors' trainer uses 32.", RECIPE),
+        deviations=(
+            "8 filters, where the authors' trainer uses 32.",
+            RECIPE,
+            SELECTION + "select nothing: the last epoch is scored.",
+        ),
         official=SimpleNamespace(
             convert_official=partial(lightm_unet.convert_official, version="revised"),
             official_outputs=lightm_unet.official_outputs,

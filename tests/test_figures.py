@@ -14,7 +14,19 @@ from reports.compare import Block, load_everything, table
 from reports.figures import Mark, pareto
 from reports.labels import MARK, Name, write_names
 from reports.pictures import style
-from reports.qualitative import BY_HASH, choose, disagreement, qualitative
+from reports.qualitative import (
+    BY_HASH,
+    COLOURS,
+    STRENGTH,
+    TILE,
+    _judged,
+    _lines,
+    _mask,
+    _photo,
+    choose,
+    disagreement,
+    qualitative,
+)
 from results import store
 from results.errors import RequestError
 from tests import fake_runs
@@ -166,6 +178,40 @@ def test_qualitative_figure_is_drawn_and_a_damaged_mask_is_named(block: Block) -
     assert smaller is not None
     assert problems[0].path.parent == run.folder / "masks"
     assert smaller.jpeg != drawn.jpeg
+
+
+def test_right_and_wrong_pixels_have_their_colours(block: Block) -> None:
+    """Truth on the left three quarters, prediction on the right ones, on a grey photograph."""
+    photo = np.full((TILE, TILE, 3), 100, np.uint8)
+    x = np.arange(TILE)[None].repeat(TILE, axis=0)
+    truth, predicted = x < 0.75 * TILE, x >= 0.25 * TILE
+    run = next(row for row in block.rows if row.runs).runs[0]
+    tile = np.asarray(_judged(photo, truth, predicted, run, fake_runs.ids()[0])).astype(float)
+    rows = slice(10, TILE - 30)  # without the contour above and the number below
+    grey = 0.8 * 100 + 40
+    seen = {"false negative": x < 20, "true positive": (x > 60) & (x < 90), "false positive": (x > 120) & (x < 140)}
+    for case, where in seen.items():
+        expected = grey + (np.array(COLOURS[case]) - grey) * STRENGTH[case]
+        pixels = tile[rows][where[rows]]
+        coloured = np.abs(pixels - expected).max(axis=1) <= 1
+        left = np.abs(pixels - grey).max(axis=1) <= 1
+        assert (coloured | left).all(), case
+        assert coloured.mean() == pytest.approx(4 / 6 if case == "false negative" else 1, abs=0.03), case
+
+
+def test_the_sheet_puts_each_mask_beside_its_own_photograph(block: Block, tmp_path: Path) -> None:
+    """Of a network that predicts the truth, no tile has a wrong pixel."""
+    fake_runs.write_run(tmp_path / "perfect", network="malunet", skill=1.0, masks=12)
+    (row,) = (row for row in block_of(tmp_path / "perfect").rows if row.runs)
+    choices = choose([row], set(fake_runs.ids()[:12]))
+    pictures = fake_runs.pictures("isic2018", [choice.id for choice in choices])
+    lines, problems = _lines([(row, row.runs[0])], choices, pictures)
+    assert problems == []
+    assert [name for name, _ in lines][:2] == ["Photograph", "Truth"]
+    for choice, tile in zip(choices, lines[2][1], strict=True):
+        photo, mask = pictures[choice.id]
+        again = _judged(_photo(photo), _mask(mask), _mask(mask), row.runs[0], choice.id)
+        assert np.array_equal(np.asarray(tile), np.asarray(again))
 
 
 def test_qualitative_figure_without_masks_or_photographs(tmp_path: Path, block: Block) -> None:

@@ -59,6 +59,16 @@ def test_a_pixel_at_exactly_one_half_counts_as_lesion():
     assert counts(torch.zeros(1, 1, 2, 2), torch.ones(1, 1, 2, 2, dtype=torch.bool)).tolist() == [[4, 0, 0, 0]]
 
 
+def test_counts_of_stacked_replicas_are_those_of_each():
+    """(R, B, 1, H, W) logits with one truth for all, H and W unlike."""
+    generator = torch.Generator().manual_seed(1)
+    logits = torch.randn(3, 2, 1, 5, 7, generator=generator)
+    truth = torch.rand(2, 1, 5, 7, generator=generator) > 0.6
+    assert torch.equal(counts(logits, truth), torch.stack([counts(each, truth) for each in logits]))
+    assert counts(logits, truth).shape == (3, 2, 4)
+    assert (counts(logits, truth).sum(dim=-1) == 35).all()
+
+
 def test_every_metric_is_one_for_a_perfect_prediction():
     assert [float(metric(np.array([5, 0, 0, 7]))) for metric in METRICS] == [1.0] * len(METRICS)
 
@@ -72,6 +82,35 @@ def test_bce_dice_equals_its_formula_in_numpy():
     overlap = 2 * (p * t).sum(axis=(1, 2, 3)) + 1
     dice = (1 - overlap / (p.sum(axis=(1, 2, 3)) + t.sum(axis=(1, 2, 3)) + 1)).mean()
     assert losses.bce_dice(logits.double(), soft).item() == pytest.approx(cross_entropy + dice, rel=1e-12)
+
+
+def test_each_image_has_a_loss_of_its_own():
+    logits, truth = masks()
+    per_image = losses.bce_dice_per_image(logits, truth.float())
+    assert per_image.shape == (8,)
+    alone = [losses.bce_dice(logits[k : k + 1], truth[k : k + 1].float()) for k in range(8)]
+    torch.testing.assert_close(per_image, torch.stack(alone))
+    assert per_image.std() > 0.1
+
+
+def test_a_logarithm_is_at_least_minus_100_and_a_rounded_sigmoid_has_no_gradient():
+    """The limits of PyTorch's `BCELoss`, at both ends."""
+    logits = torch.tensor([[[[60.0, -900.0]]], [[[-900.0, 60.0]]]], dtype=torch.float64, requires_grad=True)
+    loss = losses.bce(logits.sigmoid(), torch.tensor([[[[0.0, 1.0]]], [[[0.0, 1.0]]]], dtype=torch.float64))
+    assert loss.tolist() == [100.0, 0.0]
+    loss.sum().backward()
+    assert not logits.grad.any()
+
+
+def test_not_a_number_is_in_the_loss_of_its_own_image_alone():
+    probabilities = torch.full((3, 1, 2, 2), 0.25)
+    probabilities[1, 0, 1, 0] = torch.nan
+    assert losses.bce(probabilities, torch.ones(3, 1, 2, 2)).isnan().tolist() == [False, True, False]
+
+
+def test_a_soft_mask_is_inside_from_one_half():
+    masks = torch.tensor([[[[0.49, 0.5, 0.51]]]]).expand(1, 1, 5, 3)
+    assert losses.inner_boundary(masks)[0, 0].tolist() == [[0, 1, 1]] * 5
 
 
 def test_inner_boundary_is_mask_minus_its_erosion_by_the_diamond():
@@ -91,10 +130,16 @@ def test_objectives_weigh_their_terms_as_the_sheets_say():
     sides = [torch.full_like(target, 0.3).requires_grad_() for _ in range(5)]
     edges = [torch.full_like(target, 0.6).requires_grad_() for _ in range(3)]
     draws = torch.zeros(losses.DRAWS)
-    losses.deep_supervision(lambda images: (base, sides), target, target, draws).backward()
+    images = torch.rand(1, 3, 8, 8)
+
+    def outputs(given: torch.Tensor) -> tuple:
+        assert given is images
+        return base, sides
+
+    losses.deep_supervision(outputs, images, target, draws).backward()
     ratios = [(side.grad / base.grad).mean().item() for side in sides]
     assert ratios == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5])
-    loss = losses.boundary_supervision(lambda images: (base, sides, edges), target, target, draws)
+    loss = losses.boundary_supervision(lambda given: (*outputs(given), edges), images, target, draws)
     p = base.detach().sigmoid()
     bce = losses.bce(p, target).item()
     dice = losses.dice(p, target).item()

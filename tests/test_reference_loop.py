@@ -102,18 +102,38 @@ def test_validation_agrees(network):
     np.testing.assert_allclose(losses, expected[0].numpy(), rtol=1e-4)
     assert np.abs(counts - expected_counts[0].numpy()).max() <= 2  # pixels whose logit is zero but for rounding
     assert (counts.sum(axis=1) == 64 * 64).all()
+    assert 0.01 < counts[:, :2].sum() / counts.sum() < 0.99, "too little was predicted to compare"
 
 
 def test_a_whole_training_is_the_trainers():
     recipe = RECIPE.changed(epochs=3, lr=1e-2)
-    replicas = Replicas("aulunet_v3", (1,), recipe, CPU, torch.float64)
-    parts = (slice(0, 18), slice(16, 22))
+    replicas = Replicas("aulunet_v3", (2,), recipe, CPU, torch.float64)
+    parts = (slice(0, 18), slice(16, 22), slice(0, 3))
     stores = [ImageStore(IMAGES[part], MASKS[part], CPU, torch.float64) for part in parts]
-    train(replicas, Data(*stores, stores[1]), lambda replicas: None, Event())
-    loop = ReferenceLoop("aulunet_v3", 1, recipe, CPU, torch.float64)
-    history = loop.train(*(Pictures(IMAGES[part], MASKS[part], torch.float64) for part in parts))
+    train(replicas, Data(*stores), lambda replicas: None, Event())
+    loop = ReferenceLoop("aulunet_v3", 2, recipe, CPU, torch.float64)
+    history = loop.train(*(Pictures(IMAGES[part], MASKS[part], torch.float64) for part in parts[:2]))
+    assert 0 < history[-1].validation_miou < history[-1].validation_dsc < 1, "too little was predicted to compare"
     for row, expected in zip(history, replicas.progress[0].history, strict=True):
         assert row.train_loss == pytest.approx(expected["train_loss"], rel=1e-6)  # the trainer's sum is float32
         assert vars(row) | {"train_loss": 0} == pytest.approx(expected | {"train_loss": 0}, rel=1e-9)
     for name, weights in loop.best.items():
         np.testing.assert_allclose(weights.numpy(), replicas.best[name][0].numpy(), atol=1e-6, err_msg=name)
+
+
+def test_the_first_of_equal_epochs_is_the_best(monkeypatch):
+    loop = ReferenceLoop("aulunet_v3", 1, RECIPE.changed(epochs=2), CPU)
+    bias = loop.module.get_parameter("head.bias").detach()
+    seen = []
+
+    def one_step(pictures: Pictures, epoch: int) -> list[float]:
+        bias.add_(1)
+        seen.append(bias.clone())
+        return [1.0]
+
+    monkeypatch.setattr(loop, "train_epoch", one_step)
+    monkeypatch.setattr(loop, "validate", lambda pictures: (np.full(2, 0.5), np.ones((2, 4), np.int64)))
+    pictures = Pictures(IMAGES[:4], MASKS[:4])
+    loop.train(pictures, pictures)
+    assert torch.equal(loop.best["head.bias"], seen[0])
+    assert not torch.equal(seen[0], seen[1])

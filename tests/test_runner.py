@@ -16,17 +16,20 @@ import pytest
 import torch
 from PIL import Image
 from rich.console import Console
+from safetensors.torch import load_file
 
 from benchmarks import checkpoint, datasets, record, registry, runner
 from benchmarks.augment import ImageStore
+from benchmarks.metrics import predicted
 from benchmarks.progress import Reporter
 from benchmarks.recipe import RECIPES, Recipe
+from benchmarks.train import evaluate
 from results import store
 from results.errors import RequestError
 from results.metrics import COUNT_COLUMNS, pooled
 from results.store import Cell
 
-RECIPE = RECIPES["quick"].changed(size=32, epochs=3)
+RECIPE = RECIPES["quick"].changed(size=32, epochs=3, batch=4, lr=1e-2)  # learns enough to predict some pixels
 ROOT = Path(__file__).parents[1]
 
 
@@ -61,7 +64,11 @@ def finished(tmp_path_factory) -> Path:
 
 
 def scores(root: Path, cell: Cell) -> tuple[str, dict]:
+    """The stored counts as text, and the metrics; of a network that found some pixels, and not all."""
     folder = cell.folder(root)
+    counts = pd.read_csv(folder / "per_image.csv")[list(COUNT_COLUMNS)].sum()
+    assert 0.02 < (counts["tp"] + counts["fp"]) / counts.sum() < 0.5, "too little was predicted to compare"
+    assert counts["tp"] > counts["fp"]
     return (folder / "per_image.csv").read_text(), json.loads((folder / "report.json").read_text())["metrics"]
 
 
@@ -98,8 +105,6 @@ def test_counts_recompute_every_metric_and_cover_every_pixel(finished):
 
 
 def test_stored_weights_and_masks_are_those_that_were_scored(finished):
-    from safetensors.torch import load_file
-
     cell = cells("aulunet_v3", (2,))[0]
     network = registry.build("aulunet_v3")
     network.load_state_dict(load_file(cell.folder(finished) / "weights.safetensors"))
@@ -107,16 +112,17 @@ def test_stored_weights_and_masks_are_those_that_were_scored(finished):
     test = prepared.split("paper").test
     images, _ = ImageStore(prepared.images[test], prepared.masks[test], torch.device("cpu")).plain(0, len(test))
     with torch.no_grad():
-        predicted = (network.eval()(images) >= 0)[:, 0].numpy()
+        found = predicted(network.eval()(images))[:, 0].numpy()
+    assert 0.02 < found.mean() < 0.5
     truth = prepared.masks[test] >= 128
     table = pd.read_csv(cell.folder(finished) / "per_image.csv")
-    assert abs((predicted & truth).sum() - table["tp"].sum()) <= 2  # batch size may move a pixel on the threshold
+    assert abs((found & truth).sum() - table["tp"].sum()) <= 2  # batch size may move a pixel on the threshold
     masks = sorted((cell.folder(finished) / "masks").glob("*.png"))
     assert [path.stem for path in masks] == sorted(record.pictured(list(table["id"])))
     for path in masks:
         with Image.open(path) as picture:
             assert picture.mode == "1"
-            assert (np.asarray(picture) != predicted[list(table["id"]).index(path.stem)]).sum() <= 1
+            assert (np.asarray(picture) != found[list(table["id"]).index(path.stem)]).sum() <= 1
 
 
 def test_a_seed_alone_is_the_seed_among_others_to_the_last_bit(finished, tmp_path):
@@ -131,7 +137,7 @@ def test_finished_cells_are_skipped(finished):
     assert [cell.seed for cell in plan.done] == [1, 2]
 
 
-LONGER = RECIPE.changed(epochs=12)
+LONGER = RECIPES["quick"].changed(size=32, epochs=8, batch=4)
 
 
 def command(root: Path, before: str = "") -> list[str]:
@@ -140,7 +146,7 @@ def command(root: Path, before: str = "") -> list[str]:
         f"{before}import benchmarks.runner as r; r.CHECKPOINT_EVERY = 0.0; from benchmarks.__main__ import main; main()"
     )
     start = [sys.executable, "-c", code, "run", "--suite", "quick", "--network", "aulunet_v3", "--seeds", "1"]
-    return [*start, "--size", "32", "--epochs", str(LONGER.epochs), "--results", str(root)]
+    return [*start, "--size", "32", "--epochs", str(LONGER.epochs), "--batch", "4", "--results", str(root)]
 
 
 def interrupt(root: Path, cell: Cell, kind: signal.Signals, epochs: int) -> subprocess.CompletedProcess:
@@ -266,6 +272,23 @@ def test_stacked_groups_write_one_folder_a_seed(tmp_path):
     assert losses[0] != losses[1]
 
 
+def test_history_is_that_of_the_validation_split(finished):
+    """Its best row is what the stored weights give on it, and not on the test split."""
+    for cell in cells("aulunet_v3", (1, 2)):
+        folder, work = cell.folder(finished), job(finished)
+        report = json.loads((folder / "report.json").read_text())
+        best = pd.read_csv(folder / "history.csv").set_index("epoch").loc[report["best_epoch"]]
+        replicas = runner.Replicas("aulunet_v3", (cell.seed,), RECIPE, work.device)
+        weights = {name: tensor[None] for name, tensor in load_file(folder / "weights.safetensors").items()}
+        losses, counts = evaluate(replicas, work.data.validation, weights)
+        metrics, other = pooled(counts[0].numpy()), report["metrics"]
+        assert best["validation_loss"] == pytest.approx(losses.mean().item(), rel=1e-5)
+        assert best["validation_miou"] == pytest.approx(metrics["miou"], abs=1e-3)
+        assert best["validation_dsc"] == pytest.approx(metrics["dsc"], abs=1e-3)
+        assert 0.1 < metrics["miou"] < metrics["dsc"] - 0.01
+        assert abs(metrics["miou"] - other["miou"]) > 2e-3
+
+
 def test_a_folder_begun_on_other_data_is_refused(finished, tmp_path):
     cell = cells("aulunet_v3", (1,))[0]
     path = cell.folder(tmp_path) / "config.json"
@@ -273,6 +296,7 @@ def test_a_folder_begun_on_other_data_is_refused(finished, tmp_path):
     store.write_json(path, config | {"fingerprint": "other"})
     with pytest.raises(RequestError, match=r"config\.json was begun with another fingerprint"):
         runner.execute([cell], job(tmp_path))
+    assert [each.name for each in path.parent.iterdir()] == ["config.json"], "something was trained"
 
 
 def test_cuda_is_asked_for_in_vain():

@@ -1,0 +1,253 @@
+"""Make each named fault in a copy of this checkout, run the tests that should notice, and print which stay green.
+
+    nice python tests/benchmarks_by_hand/named_mutations.py [WORD ...]
+
+With words: only faults whose name contains one of them. Takes about half a minute for each. Exits with 1 where a
+fault passes, or where the code that it would change is no longer there. docs/mutation-testing.md says more.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[2]
+
+
+class Fault(NamedTuple):
+    """One fault: in `file`, `old` becomes `new`, and one of `tests` (a pytest selection) must turn red."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: str
+
+
+VECTORS, SELECTION = "tests/test_training_vectors.py", "tests/test_selection.py"
+RECIPE, FIGURES = "tests/test_paper_recipe.py", "tests/test_figures.py -k colours"
+BEGUN = f"{SELECTION} -k begun"
+TRAIN, RECORD, LOSSES = "benchmarks/train.py", "benchmarks/record.py", "benchmarks/losses.py"
+BEST, LAST = "evaluate(replicas, data.test, replicas.best)", "evaluate(replicas, data.test, replicas.tensors())"
+FAULTS = [
+    # the loss
+    Fault(
+        "cross-entropy taken from logits",
+        LOSSES,
+        "    probabilities = logits.sigmoid()\n    return bce(probabilities, targets) + dice",
+        "    probabilities = logits.sigmoid()\n    pixels = F.binary_cross_entropy_with_logits(logits, targets, "
+        'reduction="none")\n    return pixels.flatten(1).mean(dim=1) + dice',
+        f"{VECTORS} -k saturated",
+    ),
+    Fault(
+        "amax in MALUNet",
+        "baselines/malunet.py",
+        "skip.max(dim=1, keepdim=True).values",
+        "skip.amax(dim=1, keepdim=True)",
+        f"{VECTORS} -k equal_channels",
+    ),
+    Fault(
+        "amax in ULVM-UNet",
+        "baselines/ulvm_unet.py",
+        "x.max(1, keepdim=True).values",
+        "x.amax(1, keepdim=True)",
+        f"{VECTORS} -k equal_channels",
+    ),
+    Fault(
+        "boundary against the mask",
+        LOSSES,
+        "_side_loss, boundaries, boundary)",
+        "_side_loss, boundaries, masks)",
+        f"{VECTORS} -k lb_unet",
+    ),
+    Fault(
+        "another band as boundary", LOSSES, "masks, inner_boundary(masks))", "masks, masks)", f"{VECTORS} -k inner_band"
+    ),
+    Fault("band of one pixel", LOSSES, "for _ in range(2):", "for _ in range(1):", f"{VECTORS} -k inner_band"),
+    Fault(
+        "weights of side losses reversed",
+        LOSSES,
+        "enumerate(outputs)]",
+        "enumerate(outputs[::-1])]",
+        f"{VECTORS} -k ege_unet",
+    ),
+    Fault(
+        "NaN ends the process",
+        LOSSES,
+        "finite = probabilities.nan_to_num(nan=0.5)",
+        "finite = probabilities",
+        SELECTION,
+    ),
+    Fault("NaN is hidden", LOSSES, "torch.where(probabilities.isnan(), probabilities, pixels)", "pixels", SELECTION),
+    # the optimizer and the recipe
+    Fault(
+        "betas swapped",
+        TRAIN,
+        "betas=(recipe.beta1, recipe.beta2)",
+        "betas=(recipe.beta2, recipe.beta1)",
+        f"{VECTORS} {RECIPE}",
+    ),
+    Fault("eps of the optimizer", TRAIN, "eps=recipe.eps,", "eps=1e-7,", RECIPE),
+    Fault("weight decay not handed on", TRAIN, "weight_decay=recipe.weight_decay,", "weight_decay=1e-2,", RECIPE),
+    Fault("beta2 of the paper", "benchmarks/recipe.py", "beta2: float = 0.999", "beta2: float = 0.99", RECIPE),
+    Fault("eta_min of the paper", "benchmarks/recipe.py", "eta_min: float = 1e-5", "eta_min: float = 1e-6", RECIPE),
+    Fault("weight decay of the paper", "benchmarks/recipe.py", "decay: float = 1e-2", "decay: float = 1e-3", RECIPE),
+    Fault("learning rate of the paper", "benchmarks/recipe.py", "lr: float = 1e-3", "lr: float = 2e-3", RECIPE),
+    # selection and scoring
+    Fault(
+        "selected on the test split",
+        TRAIN,
+        "evaluate(replicas, data.validation,",
+        "evaluate(replicas, data.test,",
+        SELECTION,
+    ),
+    Fault(
+        "validation and test swapped",
+        "benchmarks/runner.py",
+        "(split.train, split.validation, split.test)",
+        "(split.train, split.test, split.validation)",
+        SELECTION,
+    ),
+    Fault(
+        "<= for < in the choice of the epoch",
+        TRAIN,
+        "row.validation_loss < self",
+        "row.validation_loss <= self",
+        SELECTION,
+    ),
+    Fault(
+        "> for < in the choice of the epoch",
+        TRAIN,
+        "row.validation_loss < self",
+        "row.validation_loss > self",
+        SELECTION,
+    ),
+    Fault(
+        "<= in the reference loop",
+        "benchmarks/reference_loop.py",
+        "if loss < min(",
+        "if loss <= min(",
+        "tests/test_reference_loop.py -k equal",
+    ),
+    Fault("last weights scored", RECORD, BEST, LAST, SELECTION),
+    Fault(
+        "last weights drawn", RECORD, "logits(images, replicas.best)", "logits(images, replicas.tensors())", SELECTION
+    ),
+    Fault("last weights stored", RECORD, "replicas.best[name][k]", "replicas.tensors()[name][k].detach()", SELECTION),
+    Fault("validation split scored", RECORD, BEST, BEST.replace("test", "validation"), SELECTION),
+    Fault("threshold on the logit", "benchmarks/metrics.py", "logits.sigmoid() >= THRESHOLD", "logits >= 0", SELECTION),
+    Fault(
+        "> for >= in the threshold",
+        "benchmarks/metrics.py",
+        "sigmoid() >= THRESHOLD",
+        "sigmoid() > THRESHOLD",
+        SELECTION,
+    ),
+    # what a run says of itself
+    Fault(
+        "mIoU and DSC swapped in the history",
+        TRAIN,
+        "validation_losses[k], miou, dsc)",
+        "validation_losses[k], dsc, miou)",
+        SELECTION,
+    ),
+    Fault("images/s doubled", RECORD, "round(progress.images /", "round(2 * progress.images /", SELECTION),
+    Fault("images counted twice", TRAIN, "images += len(data.train)", "images += 2 * len(data.train)", SELECTION),
+    Fault("seconds halved", TRAIN, "seconds += seconds", "seconds += seconds / 2", SELECTION),
+    Fault("never dirty", RECORD, "bool(sources)}", "False}", SELECTION),
+    Fault("failure in training not noted", TRAIN, "isfinite(row.train_loss) and ", "", SELECTION),
+    Fault(
+        "other settings go on", RECORD, '("recipe_settings", "fingerprint", "split")', '("fingerprint", "split")', BEGUN
+    ),
+    Fault(
+        "another split goes on",
+        RECORD,
+        '("recipe_settings", "fingerprint", "split")',
+        '("recipe_settings", "fingerprint")',
+        BEGUN,
+    ),
+    Fault(
+        "other data go on", RECORD, '("recipe_settings", "fingerprint", "split")', '("recipe_settings", "split")', BEGUN
+    ),
+    Fault(
+        "TF32 of products left on",
+        "benchmarks/device.py",
+        "torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False",
+        "torch.backends.cudnn.allow_tf32 = False",
+        SELECTION,
+    ),
+    Fault(
+        "TF32 of convolutions left on",
+        "benchmarks/device.py",
+        "matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False",
+        "matmul.allow_tf32 = False",
+        SELECTION,
+    ),
+    Fault("TF32 left on in a run", "benchmarks/runner.py", "    full_precision()\n", "", SELECTION),
+    # the figure
+    Fault(
+        "false positives and negatives swapped",
+        "reports/qualitative.py",
+        '"false positive": ~truth & predicted',
+        '"false positive": truth & ~predicted',
+        FIGURES,
+    ),
+    Fault(
+        "colours of two cases swapped",
+        "reports/qualitative.py",
+        "np.array(COLOURS[case])",
+        'np.array(COLOURS.get(case.replace("positive", "negative"), (0, 158, 115)))',
+        FIGURES,
+    ),
+]
+
+
+def copy_of_checkout(folder: Path) -> None:
+    """The files that git tracks or would add, as they are now, with the history that `code_version` asks for."""
+    subprocess.run(["git", "clone", "--quiet", "--shared", str(ROOT), str(folder)], check=True)
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--modified", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    )
+    for name in filter(None, listed.stdout.decode().split("\0")):
+        if (ROOT / name).exists():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes((ROOT / name).read_bytes())
+
+
+def outcome(fault: Fault, copy: Path) -> str:
+    """ "red", "GREEN" or "GONE" (the code is not there); the copy is as before afterwards."""
+    path = copy / fault.file
+    text = path.read_text()
+    if text.count(fault.old) != 1:
+        return "GONE"
+    path.write_text(text.replace(fault.old, fault.new))
+    try:
+        command = [sys.executable, "-m", "pytest", "-n", "0", "-x", *fault.tests.split()]
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+        done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, check=False)
+    finally:
+        path.write_text(text)
+    return {0: "GREEN", 1: "red"}.get(done.returncode, f"pytest ended with {done.returncode}")
+
+
+def main(words: list[str]) -> int:
+    chosen = [fault for fault in FAULTS if not words or any(word in fault.name for word in words)]
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "copy"
+        copy_of_checkout(copy)
+        outcomes = []
+        for fault in chosen:
+            outcomes.append(outcome(fault, copy))
+            print(f"{outcomes[-1]:6} {fault.name}", flush=True)
+    red = outcomes.count("red")
+    print(f"{red} of {len(chosen)} faults turn a test red")
+    return int(red < len(chosen))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
