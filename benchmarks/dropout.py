@@ -1,4 +1,4 @@
-"""Dropout that draws from a stream of its own: the same numbers for a seed, alone or stacked, here or resumed elsewhere.
+"""Dropout that draws from a stream of its own: the same numbers for a seed, alone, stacked or resumed elsewhere.
 
 torch's dropout draws from the global generator, which all seeds and threads share, and `vmap` refuses it. Here each
 module owns a counter-based stream in a buffer (`baselines/drop_path.py`), seeded with the network's initial weights and

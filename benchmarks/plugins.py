@@ -45,8 +45,8 @@ def load(source: str) -> list[str]:
         plugin = _plugin(module, is_file)
     except Exception as error:
         raise RequestError(
-            f"--plugin {source} cannot be imported: {described(error, _beside(source))}; mend it there, and see the "
-            "traceback with --debug."
+            f"--plugin {source} cannot be imported: {described(error, _beside(source))}; mend it there "
+            "(`run --debug` shows the traceback)."
         ) from error
     added = getattr(module, "NETWORKS", None)
     if not isinstance(added, list) or not all(isinstance(each, Entry) for each in added):

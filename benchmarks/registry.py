@@ -138,6 +138,8 @@ def build_for_training(name: str, size: int) -> nn.Module:
     if not chosen.accepts(size):
         raise RequestError(f"{name} takes {chosen.sizes}, not --size {size}; choose another size or network.")
     network = chosen.training_builder(size) if chosen.training_builder else chosen.builder()
+    if not isinstance(network, nn.Module):
+        raise RequestError(f"The builder of {name} returns a {type(network).__name__}; it must return an nn.Module.")
     give_streams(network)
     return network
 

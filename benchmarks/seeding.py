@@ -4,6 +4,7 @@ import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import RLock
+from typing import Any
 
 import numpy as np
 import torch
@@ -44,6 +45,6 @@ def reseed(seed: int) -> None:
 
 def states() -> tuple:
     """Of the three generators, comparable by `==`; CUDA's too where there is one."""
-    kind, keys, *rest = np.random.get_state()
+    numpy: Any = np.random.get_state()
     devices = [bytes(torch.cuda.get_rng_state().numpy())] if torch.cuda.is_initialized() else []
-    return bytes(torch.get_rng_state().numpy()), devices, (kind, bytes(keys), *rest), random.getstate()
+    return bytes(torch.get_rng_state().numpy()), devices, (bytes(numpy[1]), numpy[2:]), random.getstate()

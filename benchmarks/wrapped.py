@@ -56,7 +56,7 @@ def _trainable(build: Any, size: int) -> nn.Module:
             if block._has_drop_connect:
                 block.drop_path = DropPath(encoder._drop_connect_rate * k / len(encoder._blocks))
                 block._has_drop_connect = False  # the library's, and the skip connection with it
-                block.__class__ = _streamed(type(block))
+                block.__class__ = _streamed(type(block))  # type: ignore[arg-type]
     return network
 
 
