@@ -15,9 +15,10 @@ import torch
 from torch import nn
 
 from benchmarks import registry
-from benchmarks.plugins import PREFIX
+from benchmarks.plugins import PREFIX, described
 from benchmarks.registry import Entry
 from benchmarks.seeding import undisturbed
+from results.errors import RequestError
 
 SETTINGS = (
     *("kernel_size", "stride", "padding", "dilation", "groups", "output_padding", "padding_mode"),  # convolutions
@@ -29,7 +30,10 @@ _KNOWN: dict[str, tuple[Entry, str]] = {}
 
 
 def identity(name: str) -> str:
-    """The identity of a registered network, 16 hex digits; the network is built for it once."""
+    """The identity of a registered network, 16 hex digits; the network is built for it once.
+
+    Raises RequestError where a user's own network cannot be built.
+    """
     entry = registry.entry(name)
     known = _KNOWN.get(name)
     if known is None or known[0] is not entry:
@@ -42,8 +46,14 @@ def _built(entry: Entry) -> nn.Module:
     if not entry.foreign:
         with torch.device("meta"):
             return entry.builder()
-    with undisturbed():
-        return entry.builder()
+    try:
+        with undisturbed():
+            return entry.builder()
+    except Exception as error:
+        told = described(error, entry.plugin.files if entry.plugin else ())
+        raise RequestError(
+            f"{entry.name}: its builder raises {told}; mend it there (`run --debug` shows the traceback)."
+        ) from error
 
 
 def _digest(entry: Entry, network: nn.Module) -> str:

@@ -82,6 +82,8 @@ class _Probe:
             raise
         except Exception as error:
             usual = "choose another --size or network" if self.entry.library else "mend it there"
+            if "more than 1 value per channel" in str(error):
+                usual = "the last batch of an epoch has one image: choose another --batch"
             told = described(error, self.files)
             raise self.unfit(f"{what} raises {told}; {cure or usual} (`run --debug` shows the traceback)") from error
 

@@ -15,6 +15,8 @@ from benchmarks.registry import Entry
 from benchmarks.seeding import undisturbed
 from results.errors import RequestError
 
+EFFICIENT_NET = "segmentation_models_pytorch.encoders.efficientnet.EfficientNetEncoder"
+
 
 def entry(name: str) -> Entry:
     """The entry of an "smp:..." name. Raises RequestError where the library is absent or does not know the name."""
@@ -51,7 +53,7 @@ def _trainable(build: Any, size: int) -> nn.Module:
     """The network whose stochastic depth has streams; weights and their names are those of `build()`."""
     network = build()
     encoder: Any = getattr(network, "encoder", None)
-    if type(encoder).__name__ == "EfficientNetEncoder" and type(encoder).__module__.startswith("segmentation_models"):
+    if f"{type(encoder).__module__}.{type(encoder).__name__}" == EFFICIENT_NET:
         for k, block in enumerate(encoder._blocks):
             if block._has_drop_connect:
                 block.drop_path = DropPath(encoder._drop_connect_rate * k / len(encoder._blocks))

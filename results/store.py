@@ -206,10 +206,10 @@ def of_one_identity(runs: list[Run]) -> tuple[list[Run], list[Problem]]:
         if run.identity == identity:
             kept.append(run)
             continue
-        others = (
-            f"another network named {run.cell.network!r} (identity {run.identity}) than the runs shown ({identity})"
+        message = (
+            f"its network {run.cell.network} is another one (identity {run.identity}) than that shown ({identity})"
         )
-        problems.append(Problem(run.folder, f"it is of {others}", "move it away, or run this cell again"))
+        problems.append(Problem(run.folder, message, "move it away, or run this cell again"))
     return kept, problems
 
 
