@@ -22,7 +22,7 @@ from benchmarks.plugins import described
 from benchmarks.recipe import Recipe
 from benchmarks.registry import Entry
 from benchmarks.seeding import reseed, states, undisturbed
-from benchmarks.train import Replicas, initialised
+from benchmarks.train import Replicas, initialised, scored_network
 from results.errors import RequestError
 
 SEED, ANOTHER = 1, 20_251_124
@@ -63,6 +63,7 @@ class _Probe:
         with undisturbed():
             module = self.built()
             self.evaluates(module)
+            self.is_what_is_scored(module)
             self.returns_logits_in_training(module, width)
             notes = self.trains(width)
             if stacked:
@@ -119,6 +120,28 @@ class _Probe:
             reseed(ANOTHER)
             second = self.forward(module, self.images)
         self.alike(first, second, "output")
+
+    def is_what_is_scored(self, module: nn.Module) -> None:
+        """All weights of `builder()` are in the module that is trained, and make the same logits."""
+        if self.entry.training_builder is None:
+            return
+        with self.doing("its builder"):
+            scored = scored_network(self.entry.name).to(self.device).eval()
+        ours, theirs = module.state_dict(), scored.state_dict()
+        absent = [name for name in theirs if name not in ours or ours[name].shape != theirs[name].shape]
+        if absent:
+            raise self.unfit(
+                f"its training_builder lacks {len(absent)} of the {len(theirs)} weights of its builder ({absent[0]}); "
+                "all of those must be in it, under the same names and with the same shapes"
+            )
+        with self.doing("its builder"), torch.no_grad():
+            scored.load_state_dict({name: ours[name] for name in theirs})
+            logits, trained = (self.forward(each, self.images) for each in (scored, module))
+        if logits.shape != trained.shape or not torch.allclose(logits, trained, rtol=1e-3, atol=1e-4):
+            raise self.unfit(
+                "what its training_builder and its builder make of the same weights differs in eval mode; let only "
+                "training mode use the additional parts"
+            )
 
     def are_logits(self, output: Any, when: str, images: int) -> None:
         wanted = (images, 1, self.recipe.size, self.recipe.size)

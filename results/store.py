@@ -206,9 +206,7 @@ def of_one_identity(runs: list[Run]) -> tuple[list[Run], list[Problem]]:
         if run.identity == identity:
             kept.append(run)
             continue
-        message = (
-            f"its network {run.cell.network} is another one (identity {run.identity}) than that shown ({identity})"
-        )
+        message = f"its network {run.cell.network} is another one (identity {run.identity}) than the shown ({identity})"
         problems.append(Problem(run.folder, message, "move it away, or run this cell again"))
     return kept, problems
 

@@ -186,7 +186,7 @@ FAULTS = {
     SigmoidInEval: r"its outputs lie in \[0, 1\]",
     Listing: "it returns a list in eval mode; return the tensor of logits alone",
     SidesInTraining: "it returns a tuple in training mode; .* an objective of its own",
-    HalfSize: r"it returns torch.float32 of shape \(2, 1, 16, 16\) in eval mode .* return float logits \(2, 1, 32, 32\)",
+    HalfSize: r"it returns torch.float32 of shape \(2, 1, 16, 16\) in eval .* return float logits \(2, 1, 32, 32\)",
     TwoClasses: r".* of shape \(2, 2, 32, 32\)",
     Integers: "it returns torch.int64",
     NotFinite: "its logits are not finite",
@@ -273,6 +273,37 @@ def test_objectives_are_tried_as_well(probed):
         probed(Small, objective=lambda forward, images, masks, draws: forward(images).mean() * float("nan"))
     with pytest.raises(Unfit, match="its forward raises KeyError: 'edges'"):
         probed(Small, objective=lambda forward, images, masks, draws: {}["edges"])
+
+
+def test_what_is_trained_must_be_what_is_scored(probed):
+    class Named(Small):
+        def __init__(self) -> None:
+            super().__init__()
+            self.final = self.last
+            del self.last
+
+        def forward(self, x: Tensor):
+            return self.final(self.body(x))
+
+    class More(Small):
+        def __init__(self) -> None:
+            super().__init__()
+            self.extra = nn.Conv2d(8, 1, 1)
+
+        def forward(self, x: Tensor):
+            features = self.body(x)
+            return self.last(features) + self.extra(features) * self.training
+
+    class Always(More):
+        def forward(self, x: Tensor):
+            features = self.body(x)
+            return self.last(features) + self.extra(features)
+
+    assert probed(Small, training_builder=lambda size: More()) == []
+    with pytest.raises(Unfit, match=r"its training_builder lacks 2 of the 9 weights of its builder \(last.weight\)"):
+        probed(Small, training_builder=lambda size: Named())
+    with pytest.raises(Unfit, match="what its training_builder and its builder make of the same weights differs"):
+        probed(Small, training_builder=lambda size: Always())
 
 
 def test_images_reach_the_network_through_preprocess(probed):
