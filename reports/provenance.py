@@ -156,11 +156,12 @@ def _common(runs: Sequence[Run]) -> list[str]:
     """What holds for all runs of a network: data, split, stored files."""
     facts = [
         f"Data fingerprint {_either(str(run.config.get('fingerprint', '')) for run in runs)}.",
-        f"Identity of the network {_either(run.identity for run in runs)}.",
         f"Split {_either(split_words(run) for run in runs)}.",
         f"Parameters {_either(format(run.report['parameters'], ',') for run in runs if 'parameters' in run.report)}.",
         f"Stored in {runs[0].folder.parent.relative_to(runs[0].folder.parents[4]).as_posix()}/seed-<k>/.",
     ]
+    if "identity" in runs[0].config:
+        facts.insert(0, f"Identity of the network {runs[0].identity}.")
     return facts + list(dict.fromkeys(str(s) for run in runs for s in run.config.get("deviations", ())))
 
 
