@@ -374,6 +374,4 @@ def convert_official(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
     def derived(key: str) -> bool:
         return key.endswith((".relative_position_index", ".attn_mask"))
 
-    with torch.device("meta"):
-        network = ASwinUNet()
-    return carry_over(state_dict, network, ours, derived)
+    return carry_over(state_dict, ASwinUNet, ours, derived)

@@ -196,6 +196,4 @@ def convert_official(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
                 return own + key.removeprefix(official).replace("downsample.", "shortcut.")
         return key
 
-    with torch.device("meta"):
-        network = C2SDG()
-    return carry_over(state_dict, network, ours)
+    return carry_over(state_dict, C2SDG, ours)

@@ -214,4 +214,4 @@ def official_outputs(network: EGEUNet, images: Tensor) -> list[Tensor]:
 
 def convert_official(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The authors' state dict under our names. Raises ValueError that names missing and unexpected keys."""
-    return carry_over(state_dict, EGEUNet(), _our_key)
+    return carry_over(state_dict, EGEUNet, _our_key)

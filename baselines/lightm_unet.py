@@ -186,7 +186,7 @@ def convert_official(
     state_dict: Mapping[str, Tensor], *, version: str = "first", filters: int = 8
 ) -> dict[str, Tensor]:
     """The authors' state dict under our keys. Raises ValueError for one of another network or configuration."""
-    return carry_over(state_dict, LightMUNet(version=version, filters=filters), _our_key)
+    return carry_over(state_dict, lambda: LightMUNet(version=version, filters=filters), _our_key)
 
 
 OUR_NAMES = (

@@ -2,23 +2,27 @@
 
 from collections.abc import Callable, Mapping
 
+import torch
 from torch import Tensor, nn
 
 
 def carry_over(
     state_dict: Mapping[str, Tensor],
-    network: nn.Module,
+    build: Callable[[], nn.Module],
     ours: Callable[[str], str],
     derived: Callable[[str], bool] = lambda key: False,
 ) -> dict[str, Tensor]:
-    """Rename the keys of an official `state_dict` to those of `network`.
+    """Rename the keys of an official `state_dict` to those of the network that `build` makes.
 
+    It is made without numbers, so that torch's global generator does not move.
     ours: official key -> our key. derived: official keys that the network computes itself and that are dropped.
     A leading "module." (DataParallel) is removed. Values are passed on untouched.
     Raises ValueError that names the missing and unexpected official keys, or the first tensor of a wrong shape.
     """
     plain = {key.removeprefix("module."): value for key, value in state_dict.items()}
     official = {ours(key): key for key in plain if not derived(key)}
+    with torch.device("meta"):
+        network = build()
     expected = network.state_dict()
     missing = [key for key in expected if key not in official]
     unexpected = [key for our_key, key in official.items() if our_key not in expected]

@@ -147,6 +147,4 @@ def convert_official(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
                 return own + key.removeprefix(official)
         return key
 
-    with torch.device("meta"):
-        network = SCRNet()
-    return carry_over(state_dict, network, ours)
+    return carry_over(state_dict, SCRNet, ours)

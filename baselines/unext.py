@@ -177,4 +177,4 @@ def official_outputs(network: UNeXtS, images: Tensor) -> list[Tensor]:
 
 def convert_official(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The authors' state dict under our names. Raises ValueError that names missing and unexpected keys."""
-    return carry_over(state_dict, UNeXtS(), _our_key)
+    return carry_over(state_dict, UNeXtS, _our_key)

@@ -204,9 +204,7 @@ def official_outputs(network: nn.Module, images: Tensor) -> list[Tensor]:
 
 def convert_official(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The authors' state dict under our keys. Raises ValueError for one of another network or configuration."""
-    with torch.device("meta"):
-        network = VMUNet()  # only names and shapes are needed
-    return carry_over(state_dict, network, _our_key)
+    return carry_over(state_dict, VMUNet, _our_key)
 
 
 OUR_PREFIXES = {

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from traceback import print_exception
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -34,6 +35,7 @@ app = typer.Typer(
     help="Reproduce AULUNet and the networks it is compared with, from raw ISIC data to tables. "
     "Exit codes: 0 fine, 1 a check or a training failed, 2 the request or the data is wrong, 130 stopped or paused.",
 )
+tracebacks = False  # whether --debug was given
 console = Console(width=None if sys.stdout.isatty() else 120)
 
 Results = Annotated[
@@ -82,8 +84,11 @@ def run(
     plugin: Plugins = None,
     results: Results = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and its cost; train nothing.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Also show the tracebacks of what failed.")] = False,
 ) -> None:
     """Train and score the cells of a suite: skips what is finished, resumes what was interrupted."""
+    global tracebacks
+    tracebacks = debug
     until = _deadline(minutes)
     from benchmarks import recipe as recipes
     from benchmarks import registry, suites
@@ -98,9 +103,11 @@ def run(
         registry.entry(name)
     cells = suites.cells(chosen, settings.name, names, _seeds(seeds, chosen))
     root = results or store.results_root()
-    from benchmarks import runner
+    from benchmarks import record, runner
 
     plan = runner.plan(cells, root)
+    for cell in plan.done:
+        record.one_identity(cell, root, finished=True)
     _show_plan(plan, settings.name)
     problems = _run_data_sets(plan, settings, root, device, until, dry_run)
     for failure in plan.failed:
@@ -170,11 +177,14 @@ def _run_data_sets(
             job = runner.Job(
                 prepared, runner.on_device(prepared, recipe, chosen), recipe, root, chosen, reporter, until=until
             )
+            outcome = runner.Outcome()
             if dry_run:
-                _show_costs(cells, job)
-                continue
-            signal.signal(signal.SIGTERM, signal.default_int_handler)
-            outcome = runner.execute(cells, job)
+                _show_costs(runner.fit_to_train(cells, job, outcome), job)
+            else:
+                signal.signal(signal.SIGTERM, signal.default_int_handler)
+                outcome = runner.execute(cells, job)
+        for cause in outcome.causes:
+            _show_traceback(cause)
         problems += [f"{network}: {what}." for network, what in outcome.errors]
         problems += [f"{failure.cell}: {failure.reason}." for failure in outcome.failed]
         if outcome.interrupted:
@@ -186,6 +196,8 @@ def _run_data_sets(
 def _show_costs(cells: list[store.Cell], job: "Job") -> None:
     from benchmarks import cost
 
+    if not cells:
+        return
     table = Table("network", "cells", "images/s", "time", title=f"{cells[0].dataset}, {job.recipe.name}, {job.device}")
     costs = {}
     for name in dict.fromkeys(cell.network for cell in cells):
@@ -209,7 +221,7 @@ def _show_means(cells: list[store.Cell], root: Path) -> None:
     import numpy as np
 
     wanted = set(cells)
-    runs = [run for run in store.load(root).runs if run.cell in wanted]
+    runs, _ = store.of_one_identity([run for run in store.load(root).runs if run.cell in wanted])
     if not runs:
         return
     table = Table("data set", "network", "n", *(f"{metric.heading} %" for metric in METRICS))
@@ -506,11 +518,19 @@ def _list_runs(root: Path) -> Table:
     return table
 
 
+def _show_traceback(error: BaseException) -> None:
+    """Of what lies behind an error, on stderr, where --debug asks for it."""
+    cause = error.__cause__ if isinstance(error, RequestError) else error
+    if tracebacks and cause is not None:
+        print_exception(cause)
+
+
 def main() -> None:
     """The command line; a user's mistake ends in one sentence and exit code 2."""
     try:
         app()
     except RequestError as error:
+        _show_traceback(error)
         Console(stderr=True, soft_wrap=True).print(f"[red]Error:[/] {escape(str(error))}", highlight=False)
         sys.exit(2)
     except KeyboardInterrupt:

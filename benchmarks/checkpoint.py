@@ -14,17 +14,19 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from benchmarks.identity import identity as network_identity
 from benchmarks.train import Progress, Replicas
 from results.errors import RequestError
 from results.store import Cell
 
 Identity = dict[str, str]
-"""What a checkpoint must agree on to be continued: data set, recipe, network, seed, data fingerprint."""
+"""What a checkpoint must agree on to be continued: data set, recipe, network, its identity, seed, data fingerprint."""
 
 
 def identity(cell: Cell, fingerprint: str) -> Identity:
     """Of a cell on the data with this fingerprint."""
-    return {**{name: str(value) for name, value in asdict(cell).items()}, "fingerprint": fingerprint}
+    ours = {name: str(value) for name, value in asdict(cell).items()}
+    return {**ours, "identity": network_identity(cell.network), "fingerprint": fingerprint}
 
 
 def save(replicas: Replicas, paths: list[Path], identities: list[Identity]) -> None:

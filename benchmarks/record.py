@@ -9,6 +9,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import cache
 from hashlib import sha256
+from importlib import metadata
 from pathlib import Path
 
 import pandas as pd
@@ -17,7 +18,9 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from benchmarks import losses, registry
+from benchmarks.cpu import cores
 from benchmarks.datasets import PreparedSet
+from benchmarks.identity import identity
 from benchmarks.metrics import predicted
 from benchmarks.recipe import Recipe
 from benchmarks.train import Data, Replicas, evaluate, scored_network
@@ -42,6 +45,7 @@ def begin(cell: Cell, prepared: PreparedSet, recipe: Recipe, root: Path) -> None
         "venue": entry.venue,
         "paper": entry.paper,
         "upstream": entry.upstream,
+        "identity": identity(cell.network),
         "deviations": list(entry.deviations),
         "base_recipe": recipe.base,
         "recipe_settings": asdict(recipe),
@@ -52,6 +56,7 @@ def begin(cell: Cell, prepared: PreparedSet, recipe: Recipe, root: Path) -> None
         "split": {"rule": recipe.split, "selected_on": "validation", "scored_on": "test", "sizes": sizes},
         "code": code_version(),
     }
+    one_identity(cell, root)
     path = cell.folder(root) / "config.json"
     if not path.exists():
         store.write_json(path, config)
@@ -63,6 +68,28 @@ def begin(cell: Cell, prepared: PreparedSet, recipe: Recipe, root: Path) -> None
                 f"{path} was begun with another {key.replace('_', ' ')}; move its folder away, or name another results "
                 "folder with --results."
             )
+
+
+def one_identity(cell: Cell, root: Path, *, finished: bool = False) -> None:
+    """Raises RequestError where a seed of this network was begun when the network of that name was another one.
+
+    finished: this cell needs no more training, so that runs from before identities were recorded are fine.
+    """
+    now = identity(cell.network)
+    for path in sorted(cell.folder(root).parent.glob("seed-*/config.json")):
+        before = store.read_json(path).get("identity")
+        if before == now or (finished and before is None):
+            continue
+        cure = f"move {path.parents[1]} away, or name another results folder with --results."
+        if before is None:
+            raise RequestError(
+                f"{path} was begun before the identity of a network was recorded, so that nothing can stand beside it "
+                f"as another seed; {cure}"
+            )
+        raise RequestError(
+            f"{path} was begun as another network named {cell.network!r} (identity {before}, now {now}: its source, "
+            f"modules or its weights changed); give the new one another name, {cure}"
+        )
 
 
 def finish(replicas: Replicas, cells: list[Cell], prepared: PreparedSet, data: Data, root: Path) -> None:
@@ -84,8 +111,9 @@ def finish(replicas: Replicas, cells: list[Cell], prepared: PreparedSet, data: D
         weights = {name: replicas.best[name][k].contiguous().cpu() for name in network.state_dict()}
         save_file(weights, folder / "weights.safetensors")
         report = _report(replicas, k, table, sum(p.numel() for p in network.parameters()))
-        split = store.read_json(folder / "config.json")["split"]
-        store.write_json(folder / "report.json", {"format": store.FORMAT, **asdict(cell), "split": split, **report})
+        config = store.read_json(folder / "config.json")
+        begun = {name: config.get(name) for name in ("split", "identity")}
+        store.write_json(folder / "report.json", {"format": store.FORMAT, **asdict(cell), **begun, **report})
 
 
 def _report(replicas: Replicas, k: int, table: pd.DataFrame, parameters: int) -> dict:
@@ -108,7 +136,13 @@ def _report(replicas: Replicas, k: int, table: pd.DataFrame, parameters: int) ->
         "device": torch.cuda.get_device_name() if replicas.device.type == "cuda" else "cpu",
         "precision": PRECISIONS[replicas.recipe.precision],
         "eager_because": replicas.eager_because,
-        "host": {"machine": platform.machine(), "system": platform.system(), "cpus": os.cpu_count()},
+        "host": {
+            "machine": platform.machine(),
+            "system": platform.system(),
+            "cpus": os.cpu_count(),
+            "cores": cores(),
+            "threads": torch.get_num_threads(),
+        },
         "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
@@ -142,7 +176,7 @@ def peak_memory_mb(device: torch.device) -> float:
 
 @cache
 def code_version() -> dict:
-    """Commit and dirty flag of this checkout; both None outside of git."""
+    """Package version, None where it is not installed; commit and dirty flag of this checkout, None outside of git."""
     here = Path(__file__).parent
 
     def git(*arguments: str) -> str | None:
@@ -150,8 +184,12 @@ def code_version() -> dict:
         return done.stdout.strip() if done.returncode == 0 else None
 
     try:
+        version = metadata.version("lesion-benchmarks")
+    except metadata.PackageNotFoundError:
+        version = None
+    try:
         commit = git("rev-parse", "HEAD")
         sources = git("status", "--porcelain", "--", "../models", "../baselines", "../benchmarks", "../results/*.py")
     except FileNotFoundError:  # no git on this machine
-        return {"commit": None, "dirty": None}
-    return {"commit": commit, "dirty": None if commit is None else bool(sources)}
+        return {"version": version, "commit": None, "dirty": None}
+    return {"version": version, "commit": commit, "dirty": None if commit is None else bool(sources)}

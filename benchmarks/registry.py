@@ -4,15 +4,12 @@ A user's own network joins through `--plugin FILE_OR_MODULE`: a Python file or m
 `Entry`. Names "smp:<architecture>/<encoder>" are wrapped from segmentation-models-pytorch on demand.
 """
 
-import importlib
-import importlib.util
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -31,9 +28,14 @@ from baselines import (
     vm_unet,
 )
 from benchmarks import losses, style_views
+from benchmarks.dropout import give_streams
+from benchmarks.seeding import undisturbed
 from models import aulunet
 from models.aulunet import AULUNet
 from results.errors import RequestError
+
+if TYPE_CHECKING:
+    from benchmarks.plugins import Plugin
 
 READING = "Our reading of the paper: the authors released no switch for this variant."
 SELECTION = "The epoch is selected by the validation loss of the main output, and another split is scored; the authors "
@@ -79,9 +81,19 @@ class Entry:
     """`accepts` in words."""
     official: ModuleType | SimpleNamespace | None = None
     """Whose `convert_official` and `official_outputs` speak for this entry: its module, as a rule."""
+    library: str = ""
+    """Name and version of the library whose network this is, if it is one's."""
+    plugin: "Plugin | None" = None
+    """The user's files that it comes from; set by `load_plugin`."""
+
+    @property
+    def foreign(self) -> bool:
+        """Whether this project's tests do not know the network."""
+        return BUILT_IN.get(self.name) is not self
 
 
 ENTRIES: dict[str, Entry] = {}
+_WRAPPED: dict[str, Entry] = {}  # those looked up so far; `names` does not list them
 
 
 def register(entry: Entry) -> None:
@@ -101,7 +113,9 @@ def entry(name: str) -> Entry:
     if name not in ENTRIES and name.startswith("smp:"):
         from benchmarks import wrapped
 
-        register(wrapped.entry(name))
+        if name not in _WRAPPED:
+            _WRAPPED[name] = wrapped.entry(name)
+        return _WRAPPED[name]
     if name not in ENTRIES:
         raise RequestError(f"There is no network {name!r}; `python -m benchmarks list networks` shows them all.")
     return ENTRIES[name]
@@ -118,20 +132,29 @@ def build(name: str) -> nn.Module:
 def build_for_training(name: str, size: int) -> nn.Module:
     """The module that is trained on `size` x `size` images: `build(name)`, with training-only parts where it has any.
 
+    Its dropout draws from streams of its own (`benchmarks/dropout.py`).
     Raises RequestError where the network does not take that size.
     """
     chosen = entry(name)
     if not chosen.accepts(size):
         raise RequestError(f"{name} takes {chosen.sizes}, not --size {size}; choose another size or network.")
-    return chosen.training_builder(size) if chosen.training_builder else chosen.builder()
+    network = chosen.training_builder(size) if chosen.training_builder else chosen.builder()
+    if not isinstance(network, nn.Module):
+        raise RequestError(f"The builder of {name} returns a {type(network).__name__}; it must return an nn.Module.")
+    give_streams(network)
+    return network
 
 
 def convert_official(name: str, state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The authors' state dict with our keys. Raises ValueError that names what is missing, unexpected or misshapen."""
+    """The authors' state dict with our keys; no random state is moved.
+
+    Raises ValueError that names what is missing, unexpected or misshapen.
+    """
     module = entry(name).official
     if module is None:
         raise RequestError(f"{name} has no official checkpoint to convert; its authors released none for this build.")
-    return module.convert_official(state_dict)
+    with undisturbed():
+        return module.convert_official(state_dict)
 
 
 def load_official(name: str, path: Path) -> nn.Module:
@@ -139,7 +162,8 @@ def load_official(name: str, path: Path) -> nn.Module:
     content = torch.load(path, map_location="cpu", weights_only=True)
     for wrapper in ("model_state_dict", "state_dict", "model"):
         content = content.get(wrapper, content) if isinstance(content, dict) else content
-    network = build(name)
+    with undisturbed():
+        network = build(name)
     network.load_state_dict(convert_official(name, content))
     return network
 
@@ -149,26 +173,9 @@ def load_plugin(source: str) -> list[str]:
 
     Raises RequestError where it cannot be imported or has no such list.
     """
-    try:
-        module = _import_file(Path(source)) if source.endswith(".py") else importlib.import_module(source)
-    except Exception as error:
-        raise RequestError(f"--plugin {source} cannot be imported ({type(error).__name__}: {error}).") from error
-    added = getattr(module, "NETWORKS", None)
-    if not isinstance(added, list) or not all(isinstance(each, Entry) for each in added):
-        raise RequestError(f"--plugin {source} needs a list NETWORKS of benchmarks.registry.Entry.")
-    for each in added:
-        register(each)
-    return [each.name for each in added]
+    from benchmarks import plugins
 
-
-def _import_file(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"plugin_{path.stem}", path)
-    if spec is None or spec.loader is None or not path.is_file():
-        raise FileNotFoundError(f"no such file: {path}")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return plugins.load(source)
 
 
 def _aulunet(name: str, label: str, *, reading: bool = False, note: str = "", **arguments: Any) -> Entry:
@@ -385,3 +392,5 @@ for _entry in (
     _aulunet("aulunet_d357", "d=3,d=5,d=7", reading=True, dilations=(3, 5, 7)),
 ):
     register(_entry)
+
+BUILT_IN = dict(ENTRIES)

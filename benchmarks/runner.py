@@ -19,6 +19,8 @@ from benchmarks import checkpoint, cpu, record, registry
 from benchmarks.augment import ImageStore
 from benchmarks.datasets import PreparedSet
 from benchmarks.device import full_precision
+from benchmarks.plugins import described
+from benchmarks.probe import Unfit, probe
 from benchmarks.progress import Reporter
 from benchmarks.recipe import Recipe
 from benchmarks.train import Data, Interrupted, Replicas, train
@@ -45,6 +47,8 @@ class Outcome:
     finished: list[Cell] = field(default_factory=list)
     failed: list[store.Failure] = field(default_factory=list)
     errors: list[tuple[str, str]] = field(default_factory=list)
+    causes: list[BaseException] = field(default_factory=list)
+    """What raised the errors, for those who want the tracebacks."""
     interrupted: bool = False
 
 
@@ -102,14 +106,10 @@ def execute(cells: list[Cell], job: Job) -> Outcome:
     """Train and score the cells of one data set and recipe, writing their folders.
 
     Ctrl-C stops all groups at their next step; what is on disk can be continued. Raises RequestError where a folder was
-    begun with other data or settings.
+    begun with other data or settings, or as another network.
     """
     outcome = Outcome()
-    for name in dict.fromkeys(cell.network for cell in cells):
-        entry = registry.entry(name)
-        if not entry.accepts(job.recipe.size):
-            outcome.errors.append((name, f"it takes {entry.sizes}, not --size {job.recipe.size}"))
-            cells = [cell for cell in cells if cell.network != name]
+    cells = fit_to_train(cells, job, outcome)
     for cell in cells:
         record.begin(cell, job.prepared, job.recipe, job.root)
     full_precision()
@@ -127,6 +127,35 @@ def execute(cells: list[Cell], job: Job) -> Outcome:
     return outcome
 
 
+def fit_to_train(cells: list[Cell], job: Job, outcome: Outcome) -> list[Cell]:
+    """The cells of networks that take the size and pass the probe; the others become errors of the outcome.
+
+    Nothing is stored for those. The networks of this project are not probed here: the tests do that. Raises
+    RequestError where the probe leaves no network to train.
+    """
+    fit = []
+    rest = len(job.data.train) % job.recipe.batch or job.recipe.batch
+    for name in dict.fromkeys(cell.network for cell in cells):
+        mine, entry = [cell for cell in cells if cell.network == name], registry.entry(name)
+        if not entry.accepts(job.recipe.size):
+            outcome.errors.append((name, f"it takes {entry.sizes}, not --size {job.recipe.size}"))
+            continue
+        try:
+            stacked = job.device.type == "cuda" and len(mine) > 1
+            notes = probe(name, job.recipe, job.device, narrowest=rest, stacked=stacked) if entry.foreign else []
+        except Unfit as unfit:
+            outcome.errors.append((name, unfit.what))
+            outcome.causes.append(unfit)
+            continue
+        for note in notes:
+            job.reporter.note(f"{name}: {note}")
+        fit += mine
+    if outcome.causes and not fit:
+        faults = " ".join(f"{name}: {what}." for name, what in outcome.errors)
+        raise RequestError(f"{faults} Nothing was stored.") from outcome.causes[0]
+    return fit
+
+
 def one_thread(device: torch.device) -> None:
     """Parallelism on CPU is over cells; within one, a single thread makes the numbers independent of the machine."""
     if device.type == "cpu":
@@ -140,8 +169,10 @@ def _collect(network: str, future: Future, outcome: Outcome) -> None:
     except Interrupted:
         outcome.interrupted = True
     except Exception as error:
-        what = str(error) if isinstance(error, RequestError) else f"{type(error).__name__}: {error}"
-        outcome.errors.append((network, what))
+        plugin = registry.entry(network).plugin
+        what = str(error) if isinstance(error, RequestError) else described(error, plugin.files if plugin else ())
+        outcome.errors.append((network, what.removesuffix(".")))
+        outcome.causes.append(error)
 
 
 def _groups(cells: list[Cell], job: Job) -> list[list[Cell]]:

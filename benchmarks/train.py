@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from math import isfinite
-from threading import Event, Lock
+from threading import Event
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,12 +29,12 @@ from benchmarks.cpu import fold_depthwise
 from benchmarks.losses import bce_dice_per_image
 from benchmarks.metrics import counts
 from benchmarks.recipe import Recipe
+from benchmarks.seeding import seeded, undisturbed
 from benchmarks.stacked import fold_replicas
 from results.metrics import pooled
 
 Tensors = dict[str, Tensor]
 EVALUATED = {"cpu": 16, "cuda": 64}  # images at a time: what fits the caches of a core, and what fills a GPU
-_INITIALISING = Lock()  # torch's global generator is one for all threads
 
 
 class Interrupted(Exception):
@@ -101,14 +101,13 @@ class Progress:
 
 def initialised(network: str, size: int, seed: int) -> nn.Module:
     """A network with the initial weights of this seed, whatever else was drawn before."""
-    with _INITIALISING, torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         return registry.build_for_training(network, size)
 
 
 def scored_network(network: str) -> nn.Module:
     """`registry.build` for any thread: drawing its initial weights disturbs no other thread's."""
-    with _INITIALISING, torch.random.fork_rng(devices=[]):
+    with undisturbed():
         return registry.build(network)
 
 

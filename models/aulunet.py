@@ -230,7 +230,8 @@ def convert_official(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """
     plain = {key.removeprefix("module."): value for key, value in state_dict.items()}
     official = {_our_name(key): key for key in plain}
-    expected = AULUNet().state_dict()
+    with torch.device("meta"):  # only names and shapes are needed, and torch's global generator stays where it is
+        expected = AULUNet().state_dict()
     missing = [key for key in expected if key not in official]
     unexpected = [key for name, key in official.items() if name not in expected]
     if missing or unexpected:

@@ -59,9 +59,11 @@ def load_everything(root: Path) -> Evidence:
     stored = store.load(root)
     problems = list(stored.problems)
     complexity = _complexity(root, problems)
+    runs, mixed = store.of_one_identity(stored.runs)
+    problems += mixed
     return Evidence(
         root=root,
-        runs=_scored_alike(stored.runs, problems),
+        runs=_scored_alike(runs, problems),
         failures=stored.failures,
         published={name: _published(name, set(complexity), problems) for name in TABLES},
         complexity=complexity,

@@ -134,10 +134,18 @@ def _run(run: Run) -> list[str]:
         _number(report.get("peak_memory_mb")),
         str(report.get("torch", "not recorded")),
         str(report.get("python", "not recorded")),
-        ", ".join(f"{host[key]}{' CPUs' if key == 'cpus' else ''}" for key in ("machine", "cpus") if key in host),
+        _host(host),
         f"{code.get('version', '')} {commit}".strip(),
         str(report.get("finished_at", "not recorded")),
     ]
+
+
+def _host(host: Mapping) -> str:
+    """ "x86_64, 8 CPUs, 2 usable, 1 thread": of the machine, of the process, of the training."""
+    words = [str(host["machine"])] if "machine" in host else []
+    words += [f"{host['cpus']} CPUs"] if "cpus" in host else []
+    words += [f"{host['cores']} usable"] if "cores" in host else []
+    return ", ".join(words + ([_counted(host["threads"], "thread")] if "threads" in host else []))
 
 
 def _number(value: float | None) -> str:
@@ -152,6 +160,8 @@ def _common(runs: Sequence[Run]) -> list[str]:
         f"Parameters {_either(format(run.report['parameters'], ',') for run in runs if 'parameters' in run.report)}.",
         f"Stored in {runs[0].folder.parent.relative_to(runs[0].folder.parents[4]).as_posix()}/seed-<k>/.",
     ]
+    if "identity" in runs[0].config:
+        facts.insert(0, f"Identity of the network {runs[0].identity}.")
     return facts + list(dict.fromkeys(str(s) for run in runs for s in run.config.get("deviations", ())))
 
 

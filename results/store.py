@@ -26,6 +26,7 @@ import pandas as pd
 from results.errors import RequestError
 from results.metrics import COUNT_COLUMNS, METRICS, pooled
 
+UNKNOWN = "unknown"
 FORMAT = 1  # of report.json; a reader refuses what it does not know
 HOME = Path(__file__).resolve().parent
 PUBLISHED = HOME / "published"
@@ -83,6 +84,11 @@ class Run:
     config: dict
     report: dict
     per_image: pd.DataFrame = field(repr=False)  # index: id; columns tp, fp, fn, tn (int64)
+
+    @property
+    def identity(self) -> str:
+        """What the network was, as a hash; "unknown" for runs from before it was recorded."""
+        return str(self.config.get("identity") or UNKNOWN)
 
     @cached_property
     def counts(self) -> np.ndarray:
@@ -177,6 +183,32 @@ def load(root: Path) -> Stored:
         except _Damaged as damage:
             stored.problems.append(damage.problem)
     return stored
+
+
+def of_one_identity(runs: list[Run]) -> tuple[list[Run], list[Problem]]:
+    """Runs whose seeds may be pooled: of each data set, recipe and network, those of one identity; problems for others.
+
+    Where there are several, a known one goes before unknown (runs from before it was recorded, which count as one),
+    then the one with most runs, then the one that was finished last.
+    """
+    groups: dict[tuple[str, str, str], dict[str, list[Run]]] = {}
+    for run in runs:
+        key = run.cell.dataset, run.cell.recipe, run.cell.network
+        groups.setdefault(key, {}).setdefault(run.identity, []).append(run)
+
+    def rank(identity: str, alike: list[Run]) -> tuple:
+        return identity != UNKNOWN, len(alike), max(str(run.report.get("finished_at", "")) for run in alike), identity
+
+    chosen = {key: max(found, key=lambda each: rank(each, found[each])) for key, found in groups.items()}
+    kept, problems = [], []
+    for run in runs:
+        identity = chosen[run.cell.dataset, run.cell.recipe, run.cell.network]
+        if run.identity == identity:
+            kept.append(run)
+            continue
+        message = f"its network {run.cell.network} is another one (identity {run.identity}) than the shown ({identity})"
+        problems.append(Problem(run.folder, message, "move it away, or run this cell again"))
+    return kept, problems
 
 
 def _seed_folders(root: Path) -> Iterator[Path]:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from safetensors.numpy import load_file
 from typer.testing import CliRunner
 
 from benchmarks.__main__ import app
@@ -34,11 +35,25 @@ def test_every_command_shown_exists_with_its_options(document):
             assert option in usage.output, f"{command} {option}"
 
 
-def test_the_plugin_of_contributing_trains(tmp_path):
-    """The ten lines of CONTRIBUTING.md, as typed, from file to table."""
-    (tmp_path / "tiny.py").write_text(blocks("CONTRIBUTING.md", "python")[0])
-    arguments = ["--suite", "quick", "--network", "tiny", "--plugin", str(tmp_path / "tiny.py")]
-    small = ["--size", "32", "--epochs", "1", "--seeds", "1", "--results", str(tmp_path / "results")]
+def test_the_plugins_of_contributing_train(tmp_path):
+    """The examples of CONTRIBUTING.md, as typed, from file to table."""
+    names = ["tiny", "supervised", "bounded"]
+    arguments = []
+    for name, text in zip(names, blocks("CONTRIBUTING.md", "python"), strict=True):
+        (tmp_path / f"{name}.py").write_text(text)
+        arguments += ["--network", name, "--plugin", str(tmp_path / f"{name}.py")]
+    small = [
+        "--suite",
+        "quick",
+        "--size",
+        "32",
+        "--epochs",
+        "1",
+        "--seeds",
+        "1",
+        "--results",
+        str(tmp_path / "results"),
+    ]
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks", "run", *arguments, *small],
         cwd=ROOT,
@@ -47,5 +62,8 @@ def test_the_plugin_of_contributing_trains(tmp_path):
         check=False,
         env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},
     )
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "results/runs/synthetic/quick+epochs=1,size=32/tiny/seed-1/report.json").exists()
+    assert done.returncode == 0, done.stderr + done.stdout
+    for name in names:
+        folder = tmp_path / "results/runs/synthetic/quick+epochs=1,size=32" / name / "seed-1"
+        assert (folder / "report.json").exists()
+        assert not [key for key in load_file(folder / "weights.safetensors") if "boundary" in key or "stream" in key]
