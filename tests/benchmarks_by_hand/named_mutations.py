@@ -80,7 +80,13 @@ FAULTS = [
         "finite = probabilities",
         SELECTION,
     ),
-    Fault("NaN is hidden", LOSSES, "torch.where(probabilities.isnan(), probabilities, pixels)", "pixels", SELECTION),
+    Fault(
+        "NaN is hidden",
+        LOSSES,
+        "torch.where(probabilities.isnan(), probabilities, pixels)",
+        "pixels",
+        "tests/test_losses_metrics.py -k number",
+    ),
     # the optimizer and the recipe
     Fault(
         "betas swapped",
