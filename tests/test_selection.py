@@ -352,7 +352,8 @@ def test_evaluation_counts_the_images_it_is_limited_to():
 
 def test_a_run_has_no_tf32(prepared, tmp_path):
     precision = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
-    job = runner.Job(prepared, None, RECIPE, tmp_path, CPU, None)  # nothing is trained
+    data = runner.on_device(prepared, RECIPE, CPU)
+    job = runner.Job(prepared, data, RECIPE, tmp_path, CPU, None)  # nothing is trained
     try:
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
         with device.settings_of_a_run():
