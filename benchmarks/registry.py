@@ -153,8 +153,7 @@ def convert_official(name: str, state_dict: Mapping[str, Tensor]) -> dict[str, T
     module = entry(name).official
     if module is None:
         raise RequestError(f"{name} has no official checkpoint to convert; its authors released none for this build.")
-    with undisturbed():
-        return module.convert_official(state_dict)
+    return module.convert_official(state_dict)
 
 
 def load_official(name: str, path: Path) -> nn.Module:

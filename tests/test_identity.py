@@ -242,6 +242,13 @@ def test_the_means_of_a_run_never_pool_two_identities(tmp_path):
     assert line.split("│")[3].strip() == "1"
 
 
+def test_a_dry_run_refuses_what_a_run_would(tmp_path):
+    broken = PLUGIN.replace("def tiny():", "def tiny():\n    return nn.Conv2d(3, 2, 1)\n")
+    refused = run(tmp_path, *write(tmp_path / "own", broken), "--seeds", "1", "--dry-run")
+    assert isinstance(refused.exception, RequestError)
+    assert "return float logits (2, 1, 32, 32)" in str(refused.exception)
+
+
 def test_other_networks_train_where_one_is_refused_and_nothing_of_it_is_stored(tmp_path, monkeypatch):
     monkeypatch.setitem(registry.ENTRIES, "twin", Entry("twin", "Twin", lambda: nn.Conv2d(3, 2, 1)))
     monkeypatch.setitem(registry.ENTRIES, "plain", Entry("plain", "Plain", lambda: nn.Conv2d(3, 1, 1)))

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from benchmarks import losses, registry
 from benchmarks.probe import Unfit, probe
 from benchmarks.recipe import RECIPES
-from benchmarks.seeding import states
-from benchmarks.train import Replicas
+from benchmarks.seeding import reseed, states
+from benchmarks.train import Replicas, initialised
 
 RECIPE = RECIPES["quick"].changed(size=32)
 CPU = torch.device("cpu")
@@ -228,6 +228,22 @@ def test_an_honest_network_passes_and_no_random_state_is_moved(network, probed):
     before = states()
     assert probed(network) == []
     assert states() == before
+
+
+@pytest.mark.parametrize("generator", [lambda: torch.rand(()).item(), np.random.rand, random.random])
+def test_initial_weights_from_any_global_generator_follow_from_the_seed(monkeypatch, generator):
+    class Drawn(Small):
+        def __init__(self) -> None:
+            super().__init__()
+            nn.init.constant_(self.last.bias, generator())
+
+    def bias(seed: int, before: int) -> float:
+        reseed(before)
+        return initialised("mine", 32, seed).last.bias.item()
+
+    monkeypatch.setitem(registry.ENTRIES, "mine", registry.Entry("mine", "Mine", Drawn))
+    assert bias(1, before=5) == bias(1, before=6)
+    assert bias(1, before=5) != bias(2, before=5)
 
 
 def test_only_what_is_stacked_must_stack(probed):
