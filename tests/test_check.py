@@ -7,10 +7,12 @@ import pytest
 
 from reports.baseline import accept
 from reports.check import CheckResult, Item, Status, check
-from reports.compare import Verdict, load_everything
+from reports.compare import Tally, Verdict, load_everything
 from results import store
 from results.errors import RequestError
 from tests import fake_runs
+
+NOTHING = Tally({}, {})
 
 
 @pytest.fixture
@@ -194,5 +196,7 @@ def test_annotations_name_the_file_and_escape(root: Path, monkeypatch: pytest.Mo
         "::error file=results/runs/isic2018/paper/unet,title=isic2018 unet miou::published 74.64"
     )
     assert len(lines) == 2  # the documented contradictions are not among them
-    odd = CheckResult([Item("files", "a, b", Status.FAILED, "10 % off\nhere", Path("a.csv"))], [], {}).annotations()
+    odd = CheckResult(
+        [Item("files", "a, b", Status.FAILED, "10 % off\nhere", Path("a.csv"))], [], NOTHING, []
+    ).annotations()
     assert odd == ["::error file=a.csv,title=a%2C b::10 %25 off%0Ahere"]
