@@ -5,8 +5,8 @@ $NUMBA_CACHE_DIR, or `kernels` in the project's own. numba sees that the file of
 whose functions it calls; so the folder of a version carries a digest of all kernels' sources. It may be read-only, and
 several processes may fill it at once.
 
-Kernels run one thread without Python's lock, so that their bits depend on nothing beside them. A sum may be reordered by
-the compiler, once and for all; nothing may be assumed about NaN and infinity, which must show in the loss.
+Kernels run on one thread without Python's lock, so their bits depend on nothing beside them. The compiler may reorder
+a sum, once and for all; it may assume nothing about NaN and infinity, which must show in the loss.
 """
 
 import contextlib
@@ -24,7 +24,6 @@ from numba.core import caching
 
 from benchmarks.datasets.store import cache_folder
 
-OPTIONS = {"nogil": True, "error_model": "numpy"}
 EACH = {"contract"}  # fused multiply-add
 SUMS = {"contract", "reassoc", "nsz"}  # and sums in any order, without which no sum runs on vectors
 
@@ -40,8 +39,8 @@ def summing(function: Callable) -> Any:
 
 
 def _compiled(function: Callable, fastmath: set[str]) -> Any:
-    dispatcher = numba.njit(fastmath=fastmath, **OPTIONS)(function)
-    if not numba.config.DISABLE_JIT:
+    dispatcher = numba.njit(nogil=True, error_model="numpy", fastmath=fastmath)(function)
+    if not numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
         dispatcher._cache = _Cache(function)
     return dispatcher
 
