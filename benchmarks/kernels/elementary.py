@@ -41,7 +41,7 @@ def _exp(x):
         p = p * r + np.float32(1.6666665459e-1)
         p = p * r + np.float32(5.0000001201e-1)
         p = p * r * r + r + np.float32(1)
-        whole = np.int32(shifted.view(np.int32) - ROUND_BITS)
+        whole = np.int32(np.float32(shifted).view(np.int32) - ROUND_BITS)
         half = whole >> 1  # 2 ** whole in two factors, because it may leave float32's range
         first = np.int32((half + 127) << 23).view(np.float32)
         second = np.int32((whole - half + 127) << 23).view(np.float32)
@@ -57,8 +57,8 @@ def _log(x):
 
     def log32(x):
         tiny = x < np.float32(1.17549435e-38)
-        scaled = x * np.float32(16777216) if tiny else x
-        bits = scaled.view(np.int32)
+        scaled = np.float32(x * np.float32(16777216) if tiny else x)
+        bits = np.float32(scaled).view(np.int32)
         exponent = np.float32(np.int32((bits >> 23) - 126)) - (np.float32(24) if tiny else np.float32(0))
         m = np.int32((bits & 0x007FFFFF) | 0x3F000000).view(np.float32)  # in [0.5, 1)
         low = m < np.float32(0.70710678)
