@@ -2,8 +2,8 @@
 
 A kernel is compiled for each kind of number when it is first called, which takes seconds, and kept in the cache folder:
 $NUMBA_CACHE_DIR, or `kernels` in the project's own. numba sees that the file of a function has changed, but not a file
-whose functions it calls; so the folder of a version carries a digest of all kernels' sources. It may be read-only, and
-several processes may fill it at once.
+whose functions it calls; so each module has a folder that carries a digest of its source and of all kernels' modules
+that it imports. The folder may be read-only, and several processes may fill it at once.
 
 Kernels run on one thread without Python's lock, so their bits depend on nothing beside them. The compiler may reorder
 a sum, once and for all; it may assume nothing about NaN and infinity, which must show in the loss.
@@ -13,8 +13,9 @@ import contextlib
 import hashlib
 import os
 import pickle
+import re
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -45,18 +46,27 @@ def _compiled(function: Callable, fastmath: set[str]) -> Any:
     return dispatcher
 
 
-@lru_cache(maxsize=1)
-def folder() -> Path:
-    """Where the compiled kernels of this version are kept. It need not exist, nor can it always be written."""
-    sources = sorted(Path(__file__).parent.glob("*.py"))
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
+_IMPORTED = re.compile(rb"^from benchmarks\.kernels\.(\w+) import", re.MULTILINE)
+_folders: set[Path] = set()  # of all kernels defined so far
+
+
+@cache
+def folder(file: str) -> Path:
+    """Where compiled kernels of this source file are kept. The folder need not exist, nor can it always be written."""
     own = os.environ.get("NUMBA_CACHE_DIR")
-    return (Path(own) if own else cache_folder() / "kernels") / digest
+    sources, todo = {}, [Path(file)]
+    while todo:
+        path = todo.pop()
+        sources[path] = path.read_bytes()
+        named = [Path(__file__).with_name(f"{name.decode()}.py") for name in _IMPORTED.findall(sources[path])]
+        todo += [each for each in named if each not in sources]
+    digest = hashlib.sha256(b"".join(sources[path] for path in sorted(sources))).hexdigest()[:16]
+    return (Path(own) if own else cache_folder() / "kernels") / f"{Path(file).stem}-{digest}"
 
 
 def cold() -> bool:
-    """Whether no kernel of this version has been compiled for this cache folder, so that the first step takes long."""
-    return next(folder().rglob("*.nbc"), None) is None
+    """Whether a module whose kernels are defined has none compiled in the cache folder: the first step takes long."""
+    return any(next(each.glob("*.nbc"), None) is None for each in _folders)
 
 
 _announcements: list[Callable[[], None]] = []
@@ -72,7 +82,8 @@ class _Locator(caching.UserProvidedCacheLocator):
 
     def __init__(self, function: Callable, file: str) -> None:
         self._py_file, self._lineno = file, function.__code__.co_firstlineno
-        self._cache_path = str(folder())
+        self._cache_path = str(folder(file))
+        _folders.add(folder(file))
 
     @classmethod
     def from_function(cls, function: Callable, file: str) -> "_Locator":
@@ -98,6 +109,6 @@ class _Cache(caching.FunctionCache):
 
     def save_overload(self, signature: Any, data: Any) -> None:
         with contextlib.suppress(OSError):  # read-only or full: the next process compiles again
-            folder().mkdir(parents=True, exist_ok=True)
-            with FileLock(folder() / ".lock"):
+            Path(self.cache_path).mkdir(parents=True, exist_ok=True)
+            with FileLock(Path(self.cache_path) / ".lock"):
                 super().save_overload(signature, data)
