@@ -24,7 +24,7 @@ def arrays(values: Iterable[Any]) -> tuple:
 def planes(tensor: Tensor) -> np.ndarray:
     """(B, C, H, W) as (B, C, n)."""
     values = array(tensor)
-    return values.reshape(*values.shape[:2], -1)
+    return values.reshape(*values.shape[:2], values.shape[2] * values.shape[3])
 
 
 def matrix(tensor: Tensor) -> np.ndarray:

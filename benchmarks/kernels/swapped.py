@@ -3,14 +3,14 @@
 What is so small that torch's own call costs more than it computes stays as it is: global feedback, pooled gates' 1x1.
 """
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from benchmarks.kernels.akf import akf
+from benchmarks.kernels.head import head
 from benchmarks.kernels.norm import arguments
 from benchmarks.kernels.point import point
 from benchmarks.kernels.pooling import halve
+from benchmarks.kernels.stem import stem
 from benchmarks.kernels.skip import skip
 from models import aulunet
 
@@ -41,16 +41,17 @@ class KernelLSG(aulunet.LSG):
 
 
 class KernelAULUNet(aulunet.AULUNet):
-    """Pooling by a kernel, and the decoder's 1x1 convolutions below the upsampling, with which they commute."""
+    """Stem, pooling and head by kernels, and the decoder's 1x1 convolutions below the upsampling, with which they commute."""
 
     def forward(self, images: Tensor) -> Tensor:
-        features = [self.stem_akf(self.stem(images))]
+        conv, bn, _ = self.stem
+        features = [self.stem_akf(stem(images, conv.weight, arguments(bn, images.shape)))]
         for mix, proj in zip(self.encoder_akf, self.encoder_proj, strict=True):
             features.append(proj(mix(halve(features[-1]))))
         x = self.bottleneck(features.pop())
         for proj, gate, mix in zip(self.decoder_proj, self.decoder_skip, self.decoder_akf, strict=True):
             x = mix(gate(proj(x, up=True), features.pop()))
-        return self.head(x)
+        return head(x, self.head.weight, self.head.bias)
 
 
 KERNELS: dict[type, type] = {
