@@ -8,7 +8,6 @@ the gradient of the mixed kernel's taps.
 Letters: B images, C channels in, O out, H x W pixels, J branches, s distance of padded rows.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,8 +15,9 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from benchmarks.kernels.arrays import array, arrays, matrix, new, planes, tensors
+from benchmarks.kernels.arrays import planes
 from benchmarks.kernels.depthwise import CENTRE, OUTER, fused_taps, padded, place, take, tap_sums
+from benchmarks.kernels.held import Held
 from benchmarks.kernels.jit import kernel
 from benchmarks.kernels.norm import means, moments, relu_gradient, relu_planes, relu_sums, statistics
 from benchmarks.kernels.products import TILE, outer, plane_sum, product, transposed
@@ -90,8 +90,12 @@ def _mixed_gradient(douter, dcentres, branches, weights, dbranches, dweights):
 
 
 @kernel
-def _forward(x, width, branches, dilations, gate_w, gate_b, w, training, norm, y, out, gap, weights):
-    """x (B, C, n) to out (B, O, n), y (B, O, n) before the norm, gap (B, C) and weights (B, J, C); its statistics."""
+def _forward(x, layers, training, norm, y, out, gap, weights):
+    """x (B, C, n) to out (B, O, n), y (B, O, n) before the norm, gap (B, C) and weights (B, J, C); its statistics.
+
+    layers: the width of x, branches (J, C, 9), their dilations (J,), the gate's weights (K, C) and bias (K,), w (O, C).
+    """
+    width, branches, dilations, gate_w, gate_b, w = layers
     batch, channels, n = x.shape
     outs, height, s = len(w), n // width, width + dilations.max()
     rows = max(1, TILE // s)
@@ -127,10 +131,9 @@ def _forward(x, width, branches, dilations, gate_w, gate_b, w, training, norm, y
 
 
 @kernel
-def _backward(
-    g, x, y, width, branches, dilations, gate_w, gate_b, w, training, stats, gap, weights, dx, dbranches, dgate, dw
-):
-    """g (B, O, n) to the gradients of x, branches (J, C, 9), gate (weights (K, C), bias (K,)) and w; and of the norm."""
+def _backward(g, x, y, layers, training, stats, gap, weights, dx, dgate_w, dgate_b, dw, dnorm, dk):
+    """g (B, O, n) to the gradients of x, of the gate's weights (K, C) and bias (K,), w, norm, and branches (J, C, 9)."""
+    width, branches, dilations, gate_w, _, w = layers
     batch, channels, n = x.shape
     outs, height, s = len(w), n // width, width + dilations.max()
     rows = max(1, TILE // s)
@@ -142,6 +145,7 @@ def _backward(
     turned, dcentres = np.empty_like(k), np.empty(channels)
     z, dy = np.empty((channels, rows * s), x.dtype), np.zeros((outs, rows * s), x.dtype)
     across, total, dweights, dgap = transposed(w), np.zeros(w.shape), np.zeros(weights.shape[1:]), np.zeros(channels)
+    sum_k, sum_w, sum_b = np.zeros(dk.shape), np.zeros(dgate_w.shape), np.zeros(len(dgate_b))
     for b in range(batch):
         _mixed(branches, weights[b], False, k, centres)
         _mixed(branches, weights[b], True, turned, centres)
@@ -155,20 +159,19 @@ def _backward(
                 _dy_rows(g[b, o], y[b, o], i, m, width, s, stats, back, o, dy[o])
             outer(dy, 0, z, 0, m * s, total)
             product(across, dy, 0, dpads, first + i * s, m * s, False)
-        dk = np.zeros(k.shape)
+        douter = np.zeros(k.shape)
         for c in range(channels):
             for j in range(len(branches)):
                 where = dilations[j], pads[c], s, first
-                dcentres[c] = tap_sums(dpads[c], first, height * s, *where, dk[c, j])
-        _mixed_gradient(dk, dcentres, branches, weights[b], dbranches, dweights)
-        _weights_gradient(weights[b], dweights, gap[b], gate_w, dgate[0], dgate[1], dgap)
+                dcentres[c] = tap_sums(dpads[c], first, height * s, *where, douter[c, j])
+        _mixed_gradient(douter, dcentres, branches, weights[b], sum_k, dweights)
+        _weights_gradient(weights[b], dweights, gap[b], gate_w, sum_w, sum_b, dgap)
         for c in range(channels):
             for i in range(0, height, rows):
                 m = min(rows, height - i)
                 fused_taps(turned[c], centres[c], dilations, dpads[c], s, first + i * s, z[c, : m * s])
                 take(z[c], width, s, dx[b, c, i * width : (i + m) * width], x.dtype.type(dgap[c] / n))
-    dw[:] = total
-    return sums
+    dgate_w[:], dgate_b[:], dw[:], dnorm[:], dk[:] = sum_w, sum_b, total, sums, sum_k
 
 
 @kernel
@@ -179,56 +182,47 @@ def _dy_rows(g, y, i, m, width, s, stats, back, o, to):
         relu_gradient(g[row], y[row], stats, back, o, to[r * s : r * s + width])
 
 
-def akf(x: Tensor, branches: Sequence[Tensor], dilations: Sequence[int], gate: tuple, w: Tensor, norm: tuple) -> Tensor:
-    """AKF of x (B, C, H, W) with branches (C, 1, 3, 3), a gate's weight and bias, the 1x1's w, and `norm.arguments`.
+def akf(x: Tensor, held: Held, dilations: np.ndarray) -> Tensor:
+    """AKF of x (B, C, H, W). held: branches (C, 1, 3, 3), then the gate's weights and bias, the 1x1's w, and the norm.
 
-    One branch has no gate, which is then (None, None). Two have a sigmoid for each channel, more a softmax.
+    One branch has no gate. Two have a sigmoid for each channel, more a softmax.
     """
     if torch.is_grad_enabled():
-        return _AKF.apply(x, dilations, *gate, w, *norm, *branches)
-    return _values(x, dilations, gate, w, norm, branches, keep=norm[0])[0]
+        return _AKF.apply(x, held, dilations, *held.tensors)
+    return _values(x, held, dilations, keep=False)[0]
 
 
-def _values(x: Tensor, dilations: Sequence[int], gate: Any, w: Tensor, norm: Any, branches: Any, *, keep: bool) -> tuple:
-    """The result; and for its gradient y before the norm, the norm's statistics, pooled features, shares."""
-    (batch, channels, height, width), outs = x.shape, len(w)
-    out = x.new_empty(batch, outs, height, width)
-    to = planes(out)
-    y = np.empty((batch if keep else 1, *to.shape[1:]), to.dtype)
-    gap, weights = np.empty((batch, channels)), np.empty((batch, len(branches), channels))
-    layers = _layers(x, dilations, gate, w, branches)
-    stats = _forward(planes(x), *layers, norm[0], arrays(norm[1:]), y, to, gap, weights)
-    return out, y, stats, gap, weights
-
-
-def _layers(x: Tensor, dilations: Sequence[int], gate: Any, w: Tensor, branches: Any) -> tuple:
-    """The width of x, and the weights as the kernels take them."""
-    channels = x.shape[1]
-    kernels = np.stack([array(branch).reshape(channels, 9) for branch in branches])
-    gate_w, gate_b = (np.empty(0, kernels.dtype),) * 2 if gate[0] is None else arrays(gate)
-    return x.shape[3], kernels, np.array(dilations), gate_w.reshape(-1, channels), gate_b, matrix(w)
+def _values(x: Tensor, held: Held, dilations: np.ndarray, *, keep: bool) -> tuple:
+    """The result; x as an array, y before the norm, the kernels' layers, whether the norm trains, and its statistics;
+    pooled features; shares of the branches."""
+    (batch, channels, _, width), count = x.shape, len(dilations)
+    *gate, w, _, _ = held.arrays[count:]
+    gate = gate or [np.empty((0, channels), w.dtype), np.empty(0, w.dtype)]
+    layers = width, np.stack(held.arrays[:count]), dilations, *gate, w
+    out = x.new_empty(batch, len(w), *x.shape[2:])
+    a, to, training = planes(x), planes(out), held.training(out.shape)
+    y = np.empty((batch if keep or training else 1, *to.shape[1:]), to.dtype)
+    gap, weights = np.empty((batch, channels)), np.empty((batch, count, channels))
+    stats = _forward(a, layers, training, held.norm, y, to, gap, weights)
+    return out, a, y, layers, training, stats, gap, weights
 
 
 class _AKF(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, dilations: Any, gate_w: Any, gate_b: Any, w: Tensor, *rest: Any) -> Tensor:
-        norm, branches = rest[:7], rest[7:]
-        out, *ctx.kept = _values(x, dilations, (gate_w, gate_b), w, norm, branches, keep=True)
-        ctx.save_for_backward(x, gate_w, gate_b, w, *branches)
-        ctx.dilations, ctx.training = dilations, norm[0]
+    def forward(ctx: Any, x: Tensor, held: Held, dilations: np.ndarray, *tensors: Tensor) -> Tensor:
+        out, *ctx.kept = _values(x, held, dilations, keep=True)
+        ctx.held, ctx.shape = held, x.shape
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, g: Tensor) -> tuple:
-        (x, *gate, w), branches = ctx.saved_tensors[:4], ctx.saved_tensors[4:]
-        y, stats, gap, weights = ctx.kept
-        layers = _layers(x, ctx.dilations, gate, w, branches)
-        dx, dw, dbranches = new(x), new(w), np.zeros(layers[1].shape)
-        dgate = np.zeros(layers[3].shape), np.zeros(layers[4].shape)
-        rest = ctx.training, stats, gap, weights, planes(dx), dbranches, dgate, matrix(dw)
-        beta, gamma = tensors(_backward(planes(g), planes(x), y, *layers, *rest), w)
-        dgate_w, dgate_b = (None, None) if gate[0] is None else tensors(dgate, w)
-        to_gate = dgate_w if dgate_w is None else dgate_w.view_as(gate[0])
-        to_branches = [each.view_as(branches[0]) for each in tensors(dbranches, w)]
-        return dx, None, to_gate, dgate_b, dw, None, gamma, beta, None, None, None, None, *to_branches
+        layers = ctx.kept[2]
+        dx, (gradients, to) = g.new_empty(ctx.shape), ctx.held.gradients()
+        *gate, dw, dnorm = to[len(layers[1]) :]
+        gate = gate or [np.empty_like(each) for each in layers[3:5]]
+        dk = np.empty_like(layers[1])
+        _backward(planes(g), *ctx.kept, planes(dx), *gate, dw, dnorm, dk)
+        for to_branch, value in zip(to, dk):  # noqa: B905  # the rest is not of branches
+            to_branch[:] = value
+        return dx, None, None, *gradients

@@ -13,7 +13,7 @@ from torch import Tensor
 
 def array(tensor: Tensor) -> np.ndarray:
     """The values, contiguous; the tensor's own memory where it is."""
-    return tensor.detach().contiguous().numpy()
+    return (tensor if tensor.is_contiguous() else tensor.contiguous()).numpy(force=True)
 
 
 def arrays(values: Iterable[Any]) -> tuple:

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from benchmarks.kernels.arrays import array, matrix, new, planes
+from benchmarks.kernels.arrays import planes
+from benchmarks.kernels.held import Held
 from benchmarks.kernels.jit import kernel
 from benchmarks.kernels.products import TILE, outer, plane_sum, product, transposed
 
@@ -38,27 +39,26 @@ def _backward(g, x, w, dx, dw, dbias):
     dbias[:] = sums
 
 
-def head(x: Tensor, w: Tensor, bias: Tensor) -> Tensor:
-    """x (B, C, H, W) to (B, O, H, W) with w (O, C, 1, 1) and bias (O,)."""
-    return _Head.apply(x, w, bias) if torch.is_grad_enabled() else _values(x, w, bias)
+def head(x: Tensor, held: Held) -> Tensor:
+    """1x1 convolution of x (B, C, H, W) to (B, O, H, W). held: w (O, C, 1, 1) and bias (O,)."""
+    return _Head.apply(x, held, *held.tensors) if torch.is_grad_enabled() else _values(planes(x), x, held)
 
 
-def _values(x: Tensor, w: Tensor, bias: Tensor) -> Tensor:
-    out = x.new_empty(len(x), len(w), *x.shape[2:])
-    _forward(planes(x), matrix(w), array(bias), planes(out))
+def _values(a: np.ndarray, x: Tensor, held: Held) -> Tensor:
+    out = x.new_empty(len(x), len(held.arrays[0]), *x.shape[2:])
+    _forward(a, *held.arrays, planes(out))
     return out
 
 
 class _Head(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, w: Tensor, bias: Tensor) -> Tensor:
-        ctx.save_for_backward(x, w)
-        return _values(x, w, bias)
+    def forward(ctx: Any, x: Tensor, held: Held, w: Tensor, bias: Tensor) -> Tensor:
+        ctx.x, ctx.held, ctx.w, ctx.shape = planes(x), held, held.arrays[0], x.shape
+        return _values(ctx.x, x, held)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, ...]:
-        x, w = ctx.saved_tensors
-        dx, dw, dbias = new(x), new(w), w.new_empty(len(w))
-        _backward(planes(g), planes(x), matrix(w), planes(dx), matrix(dw), array(dbias))
-        return dx, dw, dbias
+    def backward(ctx: Any, g: Tensor) -> tuple:
+        dx, (gradients, to) = g.new_empty(ctx.shape), ctx.held.gradients()
+        _backward(planes(g), ctx.x, ctx.w, planes(dx), *to)
+        return dx, None, *gradients

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from benchmarks.kernels.arrays import arrays, matrix, new, planes, tensors
+from benchmarks.kernels.arrays import planes
+from benchmarks.kernels.held import Held
 from benchmarks.kernels.jit import kernel
 from benchmarks.kernels.norm import (
     means,
@@ -56,8 +57,8 @@ def _forward(x, w, training, norm, side, y, out):
 
 
 @kernel
-def _backward(g, x, y, w, stats, training, side, dx, dw):
-    """g (B, O, n or 4n) to dx (B, C, n) and dw (O, C); the sums (2, O) that are beta's and gamma's gradients."""
+def _backward(g, x, y, w, stats, training, side, dx, dw, dnorm):
+    """g (B, O, n or 4n) to dx (B, C, n), dw (O, C), and dnorm (2, O) of the norm's bias and weight."""
     batch, n, outs = len(x), x.shape[2], len(w)
     sums = relu_sums(g, y, stats)
     back = means(sums, batch * y.shape[2], training, y)
@@ -82,41 +83,37 @@ def _backward(g, x, y, w, stats, training, side, dx, dw):
                     relu_gradient(g[b, o, start:stop], y[b, o, start:stop], stats, back, o, dy[o, :m])
                 outer(dy, 0, x[b], start, m, total)
                 product(across, dy, 0, dx[b], start, m, False)
-    dw[:] = total
-    return sums
+    dw[:], dnorm[:] = total, sums
 
 
-def point(x: Tensor, w: Tensor, norm: tuple, *, up: bool = False) -> Tensor:
-    """ReLU(batch norm(1x1 convolution)) of x (B, C, H, W), of x upsampled by two where `up`. norm: `norm.arguments`."""
+def point(x: Tensor, held: Held, *, up: bool = False) -> Tensor:
+    """ReLU(batch norm(1x1 convolution)) of x (B, C, H, W), of x upsampled by two where `up`. held: w, and the norm."""
     if torch.is_grad_enabled():
-        return _Point.apply(x, w, up, *norm)
-    return _values(x, w, up, norm, keep=norm[0])[0]
+        return _Point.apply(x, held, up, *held.tensors)
+    return _values(x, held, up, keep=False)[0]
 
 
-def _values(x: Tensor, w: Tensor, up: bool, norm: tuple, *, keep: bool) -> tuple[Tensor, np.ndarray, np.ndarray]:
-    """The result, y of all images, or of one image where they need not be kept, and the norm's statistics."""
+def _values(x: Tensor, held: Held, up: bool, *, keep: bool) -> tuple:
+    """The result; x as an array, y, the norm's statistics, whether it trains. y is one image's if not to be kept."""
     batch, _, height, width = x.shape
-    factor = 2 if up else 1
+    factor, (w, *_) = 2 if up else 1, held.arrays
     out = x.new_empty(batch, len(w), factor * height, factor * width)
-    to = planes(out)
-    y = np.empty((batch if keep else 1, *to.shape[1:]), to.dtype)
-    stats = _forward(planes(x), matrix(w), norm[0], arrays(norm[1:]), width if up else 0, y, to)
-    return out, y, stats
+    a, to, training = planes(x), planes(out), held.training(out.shape)
+    y = np.empty((batch if keep or training else 1, *to.shape[1:]), to.dtype)
+    return out, a, y, _forward(a, w, training, held.norm, width if up else 0, y, to), training
 
 
 class _Point(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, w: Tensor, up: bool, *norm: Any) -> Tensor:
-        out, ctx.y, ctx.stats = _values(x, w, up, norm, keep=True)
-        ctx.save_for_backward(x, w)
-        ctx.training, ctx.side = norm[0], x.shape[3] if up else 0
+    def forward(ctx: Any, x: Tensor, held: Held, up: bool, *tensors: Tensor) -> Tensor:
+        out, *ctx.kept = _values(x, held, up, keep=True)
+        ctx.held, ctx.w, ctx.shape, ctx.side = held, held.arrays[0], x.shape, x.shape[3] if up else 0
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, g: Tensor) -> tuple:
-        x, w = ctx.saved_tensors
-        dx, dw = new(x), new(w)
-        values = planes(g), planes(x), ctx.y, matrix(w), ctx.stats, ctx.training, ctx.side
-        beta, gamma = tensors(_backward(*values, planes(dx), matrix(dw)), w)
-        return dx, dw, None, None, gamma, beta, None, None, None, None
+        x, y, stats, training = ctx.kept
+        dx, (gradients, to) = g.new_empty(ctx.shape), ctx.held.gradients()
+        _backward(planes(g), x, y, ctx.w, stats, training, ctx.side, planes(dx), *to)
+        return dx, None, None, *gradients

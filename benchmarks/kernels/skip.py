@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from benchmarks.kernels.arrays import arrays, matrix, new, planes, tensors
+from benchmarks.kernels.arrays import new, planes
 from benchmarks.kernels.jit import kernel, summing
 from benchmarks.kernels.elementary import exp
+from benchmarks.kernels.held import Held
 from benchmarks.kernels.norm import INVERSE, MEAN, SCALE, SHIFT, means, moments, statistics
 from benchmarks.kernels.products import BLOCK, TILE, copy, outer, product, transposed
 
@@ -31,17 +32,25 @@ def _gated(y, stats, d, e, out):
 
 
 @kernel
+def _halves(w):
+    """w (C, 2C) as (C, C) for the decoder and (C, C) for the encoder, contiguous."""
+    channels = len(w)
+    return w[:, :channels].copy(), w[:, channels:].copy()
+
+
+@kernel
 def _forward(d, e, w, training, norm, y, out):
-    """d, e (B, C, n), w (2, C, C) to out (B, C, n), and y before the norm, (B, C, n), or (1, C, n) if not kept."""
+    """d, e (B, C, n), w (C, 2C) to out (B, C, n), and y before the norm, (B, C, n), or (1, C, n) if not kept."""
     batch, channels, n = d.shape
     mean, square, count = np.zeros(channels), np.zeros(channels), 0
     stats = statistics(1, mean, square, norm, False)
+    v, u = _halves(w)
     for b in range(batch):
         to = y[b % len(y)]
         for start in range(0, n, TILE):
             m = min(TILE, n - start)
-            product(w[0], d[b], start, to, start, m, False)
-            product(w[1], e[b], start, to, start, m, True)
+            product(v, d[b], start, to, start, m, False)
+            product(u, e[b], start, to, start, m, True)
         if training:
             moments(to, count, mean, square)
             count += n
@@ -94,12 +103,13 @@ def _sums(g, e, y, stats, dd, de):
 
 
 @kernel
-def _backward(g, d, e, y, w, training, stats, dd, de, dw):
-    """g (B, C, n) to the gradients of d, e and w (2, C, C); and of the norm's shift and scale, (2, C)."""
+def _backward(g, d, e, y, w, training, stats, dd, de, dw, dnorm):
+    """g (B, C, n) to the gradients of d, e, w (C, 2C), and of the norm's bias and weight, (2, C)."""
     batch, channels, n = y.shape
     sums = _sums(g, e, y, stats, dd, de)
     back = means(sums, batch * n, training, y)
-    across, total = (transposed(w[0]), transposed(w[1])), (np.zeros(w[0].shape), np.zeros(w[1].shape))
+    v, u = _halves(w)
+    across, total = (transposed(v), transposed(u)), (np.zeros(v.shape), np.zeros(v.shape))
     dy = np.empty((channels, TILE), y.dtype)
     for b in range(batch):
         for start in range(0, n, TILE):
@@ -113,44 +123,35 @@ def _backward(g, d, e, y, w, training, stats, dd, de, dw):
             outer(dy, 0, e[b], start, m, total[1])
             product(across[0], dy, 0, dd[b], start, m, True)
             product(across[1], dy, 0, de[b], start, m, True)
-    dw[0], dw[1] = total
-    return sums
+    dw[:, :channels], dw[:, channels:], dnorm[:] = total[0], total[1], sums
 
 
-def skip(decoder: Tensor, encoder: Tensor, w: Tensor, norm: tuple) -> Tensor:
-    """LSG of decoder and encoder features (B, C, H, W), w (C, 2C, 1, 1), and `norm.arguments`."""
+def skip(decoder: Tensor, encoder: Tensor, held: Held) -> Tensor:
+    """LSG of decoder and encoder features (B, C, H, W). held: w, and the norm."""
     if torch.is_grad_enabled():
-        return _Skip.apply(decoder, encoder, w, *norm)
-    return _values(decoder, encoder, w, norm, keep=norm[0])[0]
+        return _Skip.apply(decoder, encoder, held, *held.tensors)
+    return _values(decoder, encoder, held, keep=False)[0]
 
 
-def _halves(w: Tensor) -> np.ndarray:
-    """w (C, 2C, 1, 1) as (2, C, C): for the decoder, for the encoder."""
-    return np.ascontiguousarray(matrix(w).reshape(len(w), 2, -1).swapaxes(0, 1))
-
-
-def _values(d: Tensor, e: Tensor, w: Tensor, norm: Any, *, keep: bool) -> tuple[Tensor, np.ndarray, np.ndarray]:
-    """The result, y before the norm, and the norm's statistics."""
+def _values(d: Tensor, e: Tensor, held: Held, *, keep: bool) -> tuple:
+    """The result; d and e as arrays, y before the norm, the norm's statistics, whether it trains."""
     out = new(d)
-    to = planes(out)
-    y = np.empty((len(to) if keep else 1, *to.shape[1:]), to.dtype)
-    return out, y, _forward(planes(d), planes(e), _halves(w), norm[0], arrays(norm[1:]), y, to)
+    a, b, to, training = planes(d), planes(e), planes(out), held.training(d.shape)
+    y = np.empty((len(to) if keep or training else 1, *to.shape[1:]), to.dtype)
+    return out, a, b, y, _forward(a, b, held.arrays[0], training, held.norm, y, to), training
 
 
 class _Skip(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, d: Tensor, e: Tensor, w: Tensor, *norm: Any) -> Tensor:
-        out, *ctx.kept = _values(d, e, w, norm, keep=True)
-        ctx.save_for_backward(d, e, w)
-        ctx.training = norm[0]
+    def forward(ctx: Any, d: Tensor, e: Tensor, held: Held, *tensors: Tensor) -> Tensor:
+        out, *ctx.kept = _values(d, e, held, keep=True)
+        ctx.held, ctx.w = held, held.arrays[0]
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, g: Tensor) -> tuple:
-        (d, e, w), (y, stats) = ctx.saved_tensors, ctx.kept
-        dd, de, halves = new(d), new(e), _halves(w)
-        dw = np.empty_like(halves)
-        values = planes(g), planes(d), planes(e), y, halves, ctx.training, stats, planes(dd), planes(de), dw
-        beta, gamma = tensors(_backward(*values), w)
-        return dd, de, torch.from_numpy(dw.swapaxes(0, 1)).reshape(w.shape), None, gamma, beta, None, None, None, None
+        d, e, y, stats, training = ctx.kept
+        dd, de, (gradients, to) = new(g), new(g), ctx.held.gradients()
+        _backward(planes(g), d, e, y, ctx.w, training, stats, planes(dd), planes(de), *to)
+        return dd, de, None, *gradients

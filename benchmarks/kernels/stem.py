@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from benchmarks.kernels.arrays import arrays, matrix, new, planes, tensors
+from benchmarks.kernels.arrays import planes
 from benchmarks.kernels.depthwise import CENTRE, OUTER, padded, place, take, tap_sums, taps
+from benchmarks.kernels.held import Held
 from benchmarks.kernels.jit import kernel
 from benchmarks.kernels.norm import means, moments, relu_gradient, relu_planes, relu_sums, statistics
 from benchmarks.kernels.products import TILE, eight, product
@@ -19,12 +20,12 @@ from benchmarks.kernels.products import TILE, eight, product
 
 @kernel
 def _split(w, transposed):
-    """w (O, C, 9) as outer taps (O, C, 8) and centres (O, C); transposed: (C, O, ...), turned by half a turn."""
-    outs, channels = (w.shape[1], w.shape[0]) if transposed else w.shape[:2]
+    """w (O, 9C) as outer taps (O, C, 8) and centres (O, C); transposed: (C, O, ...), turned by half a turn."""
+    outs, channels = (w.shape[1] // 9, len(w)) if transposed else (len(w), w.shape[1] // 9)
     outer_taps, centres = np.empty((outs, channels, 8), w.dtype), np.empty((outs, channels), w.dtype)
     for o in range(outs):
         for c in range(channels):
-            k = w[c, o, ::-1] if transposed else w[o, c, ::1]
+            k = w[c, 9 * o : 9 * o + 9][::-1] if transposed else w[o, 9 * c : 9 * c + 9][::1]
             centres[o, c] = k[CENTRE]
             for t in range(8):
                 outer_taps[o, c, t] = k[OUTER[t]]
@@ -47,7 +48,7 @@ def _convolve(outer_taps, centres, pads, width, s, first, strip, to):
 
 @kernel
 def _forward(x, width, w, training, norm, y, out):
-    """x (B, C, n), w (O, C, 9) to out (B, O, n), and y before the norm, (B, O, n), or (1, O, n) if not kept."""
+    """x (B, C, n), w (O, 9C) to out (B, O, n), and y before the norm, (B, O, n), or (1, O, n) if not kept."""
     batch, channels, n = x.shape
     outs, s = len(w), width + 1
     pads, first = padded(channels, n // width, width, 1, x)
@@ -73,8 +74,8 @@ def _forward(x, width, w, training, norm, y, out):
 
 
 @kernel
-def _backward(g, x, y, width, w, training, stats, dx, dw):
-    """g (B, O, n) to dw (O, C, 9), and to dx (B, C, n) where it is not empty; gradients of the norm's (2, O)."""
+def _backward(g, x, y, width, w, training, stats, dx, dw, dnorm):
+    """g (B, O, n) to dw (O, 9C), and to dx (B, C, n) if it is not empty; dnorm (2, O)."""
     batch, channels, n = x.shape
     outs, height, s = len(w), n // width, width + 1
     sums = relu_sums(g, y, stats)
@@ -97,38 +98,37 @@ def _backward(g, x, y, width, w, training, stats, dx, dw):
                     total[o, c, OUTER[t]] += into[t]
         if len(dx):
             _convolve(outer_taps, centres, dpads, width, s, first, strip, dx[b])
-    dw[:] = total
-    return sums
+    dw[:], dnorm[:] = total.reshape(dw.shape), sums
 
 
-def stem(x: Tensor, w: Tensor, norm: tuple) -> Tensor:
-    """ReLU(batch norm(3x3 convolution with padding 1)) of x (B, C, H, W), w (O, C, 3, 3). norm: `norm.arguments`."""
+def stem(x: Tensor, held: Held) -> Tensor:
+    """ReLU(batch norm(3x3 convolution with padding 1)) of x (B, C, H, W). held: w (O, C, 3, 3), and the norm."""
     if torch.is_grad_enabled():
-        return _Stem.apply(x, w, *norm)
-    return _values(x, w, norm, keep=norm[0])[0]
+        return _Stem.apply(x, held, *held.tensors)
+    return _values(x, held, keep=False)[0]
 
 
-def _values(x: Tensor, w: Tensor, norm: Any, *, keep: bool) -> tuple[Tensor, np.ndarray, np.ndarray]:
-    """The result, y before the norm, and the norm's statistics."""
+def _values(x: Tensor, held: Held, *, keep: bool) -> tuple:
+    """The result; x as an array, y before the norm, the norm's statistics, whether it trains."""
+    (w, *_), width = held.arrays, x.shape[3]
     out = x.new_empty(len(x), len(w), *x.shape[2:])
-    to = planes(out)
-    y = np.empty((len(to) if keep else 1, *to.shape[1:]), to.dtype)
-    return out, y, _forward(planes(x), x.shape[3], planes(w), norm[0], arrays(norm[1:]), y, to)
+    a, to, training = planes(x), planes(out), held.training(out.shape)
+    y = np.empty((len(to) if keep or training else 1, *to.shape[1:]), to.dtype)
+    return out, a, y, _forward(a, width, w, training, held.norm, y, to), training
 
 
 class _Stem(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, w: Tensor, *norm: Any) -> Tensor:
-        out, *ctx.kept = _values(x, w, norm, keep=True)
-        ctx.save_for_backward(x, w)
-        ctx.training = norm[0]
+    def forward(ctx: Any, x: Tensor, held: Held, *tensors: Tensor) -> Tensor:
+        out, *ctx.kept = _values(x, held, keep=True)
+        ctx.held, ctx.w, ctx.shape = held, held.arrays[0], x.shape
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, g: Tensor) -> tuple:
-        (x, w), (y, stats) = ctx.saved_tensors, ctx.kept
-        dx, dw = new(x) if ctx.needs_input_grad[0] else x.new_empty(0, *x.shape[1:]), new(w)
-        values = planes(g), planes(x), y, x.shape[3], planes(w), ctx.training, stats
-        beta, gamma = tensors(_backward(*values, planes(dx), planes(dw)), w)
-        return dx if ctx.needs_input_grad[0] else None, dw, None, gamma, beta, None, None, None, None
+        x, y, stats, training = ctx.kept
+        needed, (gradients, to) = ctx.needs_input_grad[0], ctx.held.gradients()
+        dx = g.new_empty(ctx.shape if needed else (0, *ctx.shape[1:]))
+        _backward(planes(g), x, y, ctx.shape[3], ctx.w, training, stats, planes(dx), *to)
+        return dx if needed else None, None, *gradients
