@@ -3,7 +3,7 @@
 A mix of convolutions of one image is the convolution with the mixed kernel, g (K1 * x) + (1 - g) (K2 * x) =
 (g K1 + (1 - g) K2) * x, exactly. Each image thus has one kernel per channel: two dilated 3x3 kernels share their centre
 and make 17 taps, not 18; three make 25. No branch is stored: all that the gate's gradient needs of the branches is in
-the gradient of the mixed kernel's taps.
+the gradient of the mixed kernel's taps. The mixed map is stored, because to read it is faster than to compute it again.
 
 Letters: B images, C channels in, O out, H x W pixels, J branches, s distance of padded rows.
 """
@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from benchmarks.kernels.arrays import planes
-from benchmarks.kernels.depthwise import CENTRE, OUTER, fused_taps, padded, place, take, tap_sums
+from benchmarks.kernels.depthwise import CENTRE, OUTER, centre_sum, fused_taps, padded, place, take, tap_sums
 from benchmarks.kernels.held import Held
 from benchmarks.kernels.jit import kernel
 from benchmarks.kernels.norm import means, moments, relu_gradient, relu_planes, relu_sums, statistics
@@ -90,8 +90,9 @@ def _mixed_gradient(douter, dcentres, branches, weights, dbranches, dweights):
 
 
 @kernel
-def _forward(x, layers, training, norm, y, out, gap, weights):
-    """x (B, C, n) to out (B, O, n), y (B, O, n) before the norm, gap (B, C) and weights (B, J, C); its statistics.
+def _forward(x, layers, training, norm, z, y, out, gap, weights):
+    """x (B, C, n) to out (B, O, n); z (B, C, H s), mixed and still padded, y (B, O, n) before the norm, one image's
+    where they are not kept; gap (B, C) and weights (B, J, C); the norm's statistics.
 
     layers: the width of x, branches (J, C, 9), their dilations (J,), the gate's weights (K, C) and bias (K,), w (O, C).
     """
@@ -101,11 +102,11 @@ def _forward(x, layers, training, norm, y, out, gap, weights):
     rows = max(1, TILE // s)
     pads, first = padded(channels, height, width, s - width, x)
     k, centres = np.empty((channels, len(branches), 8), x.dtype), np.empty(channels, x.dtype)
-    z, mixed = np.empty((channels, rows * s), x.dtype), np.empty((outs, rows * s), x.dtype)
+    strip = np.empty((outs, rows * s), x.dtype)
     mean, square, count = np.zeros(outs), np.zeros(outs), 0
     stats = statistics(1, mean, square, norm, False)
     for b in range(batch):
-        to = y[b % len(y)]
+        mixed, to = z[b % len(z)], y[b % len(y)]
         for c in range(channels):
             place(x[b, c], width, s, pads[c], first)
             gap[b, c] = plane_sum(x[b, c]) / n
@@ -114,10 +115,10 @@ def _forward(x, layers, training, norm, y, out, gap, weights):
         for i in range(0, height, rows):
             m = min(rows, height - i)
             for c in range(channels):
-                fused_taps(k[c], centres[c], dilations, pads[c], s, first + i * s, z[c, : m * s])
-            product(w, z, 0, mixed, 0, m * s, False)
+                fused_taps(k[c], centres[c], dilations, pads[c], s, first + i * s, mixed[c, i * s : (i + m) * s])
+            product(w, mixed, i * s, strip, 0, m * s, False)
             for o in range(outs):
-                take(mixed[o], width, s, to[o, i * width : (i + m) * width], x.dtype.type(0))
+                take(strip[o], width, s, to[o, i * width : (i + m) * width], x.dtype.type(0))
         if training:
             moments(to, count, mean, square)
             count += n
@@ -131,7 +132,7 @@ def _forward(x, layers, training, norm, y, out, gap, weights):
 
 
 @kernel
-def _backward(g, x, y, layers, training, stats, gap, weights, dx, dgate_w, dgate_b, dw, dnorm, dk):
+def _backward(g, x, z, y, layers, training, stats, gap, weights, dx, dgate_w, dgate_b, dw, dnorm, dk):
     """g (B, O, n) to the gradients of x, of the gate's weights (K, C) and bias (K,), w, norm, and branches (J, C, 9)."""
     width, branches, dilations, gate_w, _, w = layers
     batch, channels, n = x.shape
@@ -141,36 +142,33 @@ def _backward(g, x, y, layers, training, stats, gap, weights, dx, dgate_w, dgate
     back = means(sums, batch * n, training, y)
     pads, first = padded(channels, height, width, s - width, x)
     dpads = np.zeros_like(pads)
-    k, centres = np.empty((channels, len(branches), 8), x.dtype), np.empty(channels, x.dtype)
-    turned, dcentres = np.empty_like(k), np.empty(channels)
-    z, dy = np.empty((channels, rows * s), x.dtype), np.zeros((outs, rows * s), x.dtype)
+    turned, centres = np.empty((channels, len(branches), 8), x.dtype), np.empty(channels, x.dtype)
+    dcentres = np.empty(channels)
+    strip, dy = np.empty(rows * s, x.dtype), np.zeros((outs, rows * s), x.dtype)
     across, total, dweights, dgap = transposed(w), np.zeros(w.shape), np.zeros(weights.shape[1:]), np.zeros(channels)
     sum_k, sum_w, sum_b = np.zeros(dk.shape), np.zeros(dgate_w.shape), np.zeros(len(dgate_b))
     for b in range(batch):
-        _mixed(branches, weights[b], False, k, centres)
         _mixed(branches, weights[b], True, turned, centres)
         for c in range(channels):
             place(x[b, c], width, s, pads[c], first)
         for i in range(0, height, rows):
             m = min(rows, height - i)
-            for c in range(channels):
-                fused_taps(k[c], centres[c], dilations, pads[c], s, first + i * s, z[c, : m * s])
             for o in range(outs):
                 _dy_rows(g[b, o], y[b, o], i, m, width, s, stats, back, o, dy[o])
-            outer(dy, 0, z, 0, m * s, total)
+            outer(dy, 0, z[b], i * s, m * s, total)
             product(across, dy, 0, dpads, first + i * s, m * s, False)
-        douter = np.zeros(k.shape)
+        douter = np.zeros(turned.shape)
         for c in range(channels):
+            dcentres[c] = centre_sum(dpads[c], first, height * s, pads[c], first)
             for j in range(len(branches)):
-                where = dilations[j], pads[c], s, first
-                dcentres[c] = tap_sums(dpads[c], first, height * s, *where, douter[c, j])
+                tap_sums(dpads[c], first, height * s, dilations[j], pads[c], s, first, douter[c, j])
         _mixed_gradient(douter, dcentres, branches, weights[b], sum_k, dweights)
         _weights_gradient(weights[b], dweights, gap[b], gate_w, sum_w, sum_b, dgap)
         for c in range(channels):
             for i in range(0, height, rows):
                 m = min(rows, height - i)
-                fused_taps(turned[c], centres[c], dilations, dpads[c], s, first + i * s, z[c, : m * s])
-                take(z[c], width, s, dx[b, c, i * width : (i + m) * width], x.dtype.type(dgap[c] / n))
+                fused_taps(turned[c], centres[c], dilations, dpads[c], s, first + i * s, strip[: m * s])
+                take(strip, width, s, dx[b, c, i * width : (i + m) * width], x.dtype.type(dgap[c] / n))
     dgate_w[:], dgate_b[:], dw[:], dnorm[:], dk[:] = sum_w, sum_b, total, sums, sum_k
 
 
@@ -193,7 +191,7 @@ def akf(x: Tensor, held: Held, dilations: np.ndarray) -> Tensor:
 
 
 def _values(x: Tensor, held: Held, dilations: np.ndarray, *, keep: bool) -> tuple:
-    """The result; x as an array, y before the norm, the kernels' layers, whether the norm trains, and its statistics;
+    """The result; x as an array, z mixed, y before the norm, the kernels' layers, whether the norm trains, and its statistics;
     pooled features; shares of the branches."""
     (batch, channels, _, width), count = x.shape, len(dilations)
     *gate, w, _, _ = held.arrays[count:]
@@ -201,10 +199,11 @@ def _values(x: Tensor, held: Held, dilations: np.ndarray, *, keep: bool) -> tupl
     layers = width, np.stack(held.arrays[:count]), dilations, *gate, w
     out = x.new_empty(batch, len(w), *x.shape[2:])
     a, to, training = planes(x), planes(out), held.training(out.shape)
-    y = np.empty((batch if keep or training else 1, *to.shape[1:]), to.dtype)
+    kept = batch if keep or training else 1
+    z, y = np.empty((kept, channels, x.shape[2] * (width + dilations.max())), w.dtype), np.empty((kept, *to.shape[1:]), w.dtype)
     gap, weights = np.empty((batch, channels)), np.empty((batch, count, channels))
-    stats = _forward(a, layers, training, held.norm, y, to, gap, weights)
-    return out, a, y, layers, training, stats, gap, weights
+    stats = _forward(a, layers, training, held.norm, z, y, to, gap, weights)
+    return out, a, z, y, layers, training, stats, gap, weights
 
 
 class _AKF(torch.autograd.Function):
@@ -217,7 +216,7 @@ class _AKF(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, g: Tensor) -> tuple:
-        layers = ctx.kept[2]
+        layers = ctx.kept[3]
         dx, (gradients, to) = g.new_empty(ctx.shape), ctx.held.gradients()
         *gate, dw, dnorm = to[len(layers[1]) :]
         gate = gate or [np.empty_like(each) for each in layers[3:5]]

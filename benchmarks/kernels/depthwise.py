@@ -65,16 +65,22 @@ def fused_taps(outer, centre, dilations, pad, s, at, to):
 
 @kernel
 def tap_sums(g, g_at, n, d, pad, s, at, to):
-    """to (8,) += sums of n values of g with what lies under each outer tap of pad; returns that with the centre."""
-    centre = 0.0
+    """to (8,) += sums of n values of g with what lies under each outer tap of pad."""
     for start in range(0, n, BLOCK):
         m = min(BLOCK, n - start)
-        values, here = g[g_at + start : g_at + start + m], at + start
-        first, second = taps(pad, s, d, here, m)
-        for t, sums in enumerate(_eight_dots(values, first, second)):
+        first, second = taps(pad, s, d, at + start, m)
+        for t, sums in enumerate(_eight_dots(g[g_at + start : g_at + start + m], first, second)):
             to[t] += sums
-        centre += dot(values, pad[here : here + m])
-    return centre
+
+
+@kernel
+def centre_sum(g, g_at, n, pad, at):
+    """Sum of n values of g with what lies under the centre."""
+    total = 0.0
+    for start in range(0, n, BLOCK):
+        m = min(BLOCK, n - start)
+        total += dot(g[g_at + start : g_at + start + m], pad[at + start : at + start + m])
+    return total
 
 
 @summing

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from benchmarks.kernels.arrays import planes
-from benchmarks.kernels.depthwise import CENTRE, OUTER, padded, place, take, tap_sums, taps
+from benchmarks.kernels.depthwise import CENTRE, OUTER, centre_sum, padded, place, take, tap_sums, taps
 from benchmarks.kernels.held import Held
 from benchmarks.kernels.jit import kernel
 from benchmarks.kernels.norm import means, moments, relu_gradient, relu_planes, relu_sums, statistics
@@ -93,7 +93,8 @@ def _backward(g, x, y, width, w, training, stats, dx, dw, dnorm):
             place(dy, width, s, dpads[o], first)
             for c in range(channels):
                 into[:] = 0
-                total[o, c, CENTRE] += tap_sums(dpads[o], first, height * s, 1, pads[c], s, first, into)
+                total[o, c, CENTRE] += centre_sum(dpads[o], first, height * s, pads[c], first)
+                tap_sums(dpads[o], first, height * s, 1, pads[c], s, first, into)
                 for t in range(8):
                     total[o, c, OUTER[t]] += into[t]
         if len(dx):
