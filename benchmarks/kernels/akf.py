@@ -112,10 +112,10 @@ def _forward(x, layers, training, norm, z, y, out, gap, weights):
             gap[b, c] = plane_sum(x[b, c]) / n
         _weights(gap[b], gate_w, gate_b, weights[b])
         _mixed(branches, weights[b], False, k, centres)
+        for c in range(channels):
+            fused_taps(k[c], centres[c], dilations, pads[c], s, first, mixed[c])
         for i in range(0, height, rows):
             m = min(rows, height - i)
-            for c in range(channels):
-                fused_taps(k[c], centres[c], dilations, pads[c], s, first + i * s, mixed[c, i * s : (i + m) * s])
             product(w, mixed, i * s, strip, 0, m * s, False)
             for o in range(outs):
                 take(strip[o], width, s, to[o, i * width : (i + m) * width], x.dtype.type(0))
@@ -144,7 +144,7 @@ def _backward(g, x, z, y, layers, training, stats, gap, weights, dx, dgate_w, dg
     dpads = np.zeros_like(pads)
     turned, centres = np.empty((channels, len(branches), 8), x.dtype), np.empty(channels, x.dtype)
     dcentres = np.empty(channels)
-    strip, dy = np.empty(rows * s, x.dtype), np.zeros((outs, rows * s), x.dtype)
+    strip, dy = np.empty(height * s, x.dtype), np.zeros((outs, rows * s), x.dtype)
     across, total, dweights, dgap = transposed(w), np.zeros(w.shape), np.zeros(weights.shape[1:]), np.zeros(channels)
     sum_k, sum_w, sum_b = np.zeros(dk.shape), np.zeros(dgate_w.shape), np.zeros(len(dgate_b))
     for b in range(batch):
@@ -165,10 +165,8 @@ def _backward(g, x, z, y, layers, training, stats, gap, weights, dx, dgate_w, dg
         _mixed_gradient(douter, dcentres, branches, weights[b], sum_k, dweights)
         _weights_gradient(weights[b], dweights, gap[b], gate_w, sum_w, sum_b, dgap)
         for c in range(channels):
-            for i in range(0, height, rows):
-                m = min(rows, height - i)
-                fused_taps(turned[c], centres[c], dilations, dpads[c], s, first + i * s, strip[: m * s])
-                take(strip, width, s, dx[b, c, i * width : (i + m) * width], x.dtype.type(dgap[c] / n))
+            fused_taps(turned[c], centres[c], dilations, dpads[c], s, first, strip)
+            take(strip, width, s, dx[b, c], x.dtype.type(dgap[c] / n))
     dgate_w[:], dgate_b[:], dw[:], dnorm[:], dk[:] = sum_w, sum_b, total, sums, sum_k
 
 

@@ -11,7 +11,7 @@ Letters: H x W pixels, s = W + D the distance of rows.
 import numpy as np
 
 from benchmarks.kernels.jit import kernel, summing
-from benchmarks.kernels.products import BLOCK, copy, dot, eight, one
+from benchmarks.kernels.products import BLOCK, copy, dot, eight
 
 OUTER = np.array([0, 1, 2, 3, 5, 6, 7, 8])
 CENTRE = 4
@@ -57,10 +57,22 @@ def taps(pad, s, d, at, n):
 @kernel
 def fused_taps(outer, centre, dilations, pad, s, at, to):
     """to = dilated kernels over pad from `at` on: their eight outer taps (J, 8), and the centre of all of them."""
-    one(centre, pad[at : at + to.size], to, False)
-    for j in range(len(outer)):
-        first, second = taps(pad, s, dilations[j], at, to.size)
-        eight(outer[j], first, second, to, True)
+    for start in range(0, to.size, BLOCK):
+        part, here = to[start : min(start + BLOCK, to.size)], at + start
+        first, second = taps(pad, s, dilations[0], here, part.size)
+        _nine(outer[0], first, second, centre, pad[here : here + part.size], part)
+        for j in range(1, len(outer)):
+            first, second = taps(pad, s, dilations[j], here, part.size)
+            eight(outer[j], first, second, part, True)
+
+
+@kernel
+def _nine(w, first, second, centre, base, to):
+    (a0, a1, a2, a3), (a4, a5, a6, a7) = first, second
+    w0, w1, w2, w3, w4, w5, w6, w7 = w[0], w[1], w[2], w[3], w[4], w[5], w[6], w[7]
+    for p in range(to.size):
+        s = w0 * a0[p] + w1 * a1[p] + w2 * a2[p] + w3 * a3[p]
+        to[p] = centre * base[p] + s + w4 * a4[p] + w5 * a5[p] + w6 * a6[p] + w7 * a7[p]
 
 
 @kernel

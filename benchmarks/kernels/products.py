@@ -36,10 +36,7 @@ def product(w, x, x_at, y, y_at, n, add):
 
 @kernel
 def eight(w, first, second, to, add):
-    """to = the sum of eight rows times w (8,), plus what is there if `add`.
-
-    With a ninth row the compiler would no longer check at run time that none of them overlaps `to`, and use no vectors.
-    """
+    """to = the sum of eight rows times w (8,), plus what is there if `add`."""
     (a0, a1, a2, a3), (a4, a5, a6, a7) = first, second
     w0, w1, w2, w3, w4, w5, w6, w7 = w[0], w[1], w[2], w[3], w[4], w[5], w[6], w[7]
     if add:
