@@ -54,9 +54,9 @@ class Held:
         """
         if not self._norm.training:
             return False
+        self._tracked += 1
         if shape[0] * shape[2] * shape[3] == 1:
             raise ValueError(f"Expected more than 1 value per channel when training, got input size {list(shape)}")
-        self._tracked += 1
         return True
 
     def gradients(self) -> tuple[list[Tensor], list[np.ndarray]]:
