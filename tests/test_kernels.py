@@ -161,8 +161,8 @@ def test_networks_are_torchs(variant, training):
 def test_twenty_steps_are_torchs(variant):
     torch.manual_seed(0)
     network = registry.build(variant).double()
-    images = torch.rand(2, 4, 3, 32, 64, generator=generator(), dtype=torch.float64) * 255
-    masks = (torch.rand(2, 4, 1, 32, 64, generator=generator(1)) > 0.5).double()
+    images = torch.rand(2, 3, 3, 64, 64, generator=generator(), dtype=torch.float64) * 255
+    masks = (torch.rand(2, 3, 1, 64, 64, generator=generator(1)) > 0.5).double()
 
     def losses(network: nn.Module, loss_of: Callable[[Tensor, Tensor], Tensor]) -> list[float]:
         optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)

@@ -20,18 +20,45 @@ BLOCK = 4096
 @kernel
 def product(w, x, x_at, y, y_at, n, add):
     """y[:, y_at : y_at + n] = w @ x[:, x_at : x_at + n], plus what is there if `add`. w (O, C), x (C, ...), y (O, ...)."""
-    for o in range(w.shape[0]):
-        c, more, to, at = 0, add, y[o, y_at : y_at + n], slice(x_at, x_at + n)
-        while c + 8 <= w.shape[1]:
-            first = x[c, at], x[c + 1, at], x[c + 2, at], x[c + 3, at]
-            eight(w[o, c : c + 8], first, (x[c + 4, at], x[c + 5, at], x[c + 6, at], x[c + 7, at]), to, more)
-            c, more = c + 8, True
-        if c + 4 <= w.shape[1]:
-            _four(w[o, c : c + 4], (x[c, at], x[c + 1, at], x[c + 2, at], x[c + 3, at]), to, more)
+    at, to = slice(x_at, x_at + n), slice(y_at, y_at + n)
+    full = len(w) // 4 * 4
+    for o in range(0, full, 4):
+        c, more, rows = 0, add, (y[o, to], y[o + 1, to], y[o + 2, to], y[o + 3, to])
+        while c + 4 <= w.shape[1]:
+            _square(w[o : o + 4, c : c + 4], (x[c, at], x[c + 1, at], x[c + 2, at], x[c + 3, at]), rows, more)
             c, more = c + 4, True
         while c < w.shape[1]:
-            one(w[o, c], x[c, at], to, more)
+            for k in range(4):
+                one(w[o + k, c], x[c, at], y[o + k, to], more)
             c, more = c + 1, True
+    for o in range(full, len(w)):
+        c, more = 0, add
+        while c + 4 <= w.shape[1]:
+            _four(w[o, c : c + 4], (x[c, at], x[c + 1, at], x[c + 2, at], x[c + 3, at]), y[o, to], more)
+            c, more = c + 4, True
+        while c < w.shape[1]:
+            one(w[o, c], x[c, at], y[o, to], more)
+            c, more = c + 1, True
+
+
+@kernel
+def _square(w, rows, to, add):
+    """Four rows of the product of w (4, 4) with four rows."""
+    (a, b, c, d), (y0, y1, y2, y3) = rows, to
+    w00, w01, w02, w03, w10, w11, w12, w13 = w[0, 0], w[0, 1], w[0, 2], w[0, 3], w[1, 0], w[1, 1], w[1, 2], w[1, 3]
+    w20, w21, w22, w23, w30, w31, w32, w33 = w[2, 0], w[2, 1], w[2, 2], w[2, 3], w[3, 0], w[3, 1], w[3, 2], w[3, 3]
+    if add:
+        for p in range(y0.size):
+            y0[p] += w00 * a[p] + w01 * b[p] + w02 * c[p] + w03 * d[p]
+            y1[p] += w10 * a[p] + w11 * b[p] + w12 * c[p] + w13 * d[p]
+            y2[p] += w20 * a[p] + w21 * b[p] + w22 * c[p] + w23 * d[p]
+            y3[p] += w30 * a[p] + w31 * b[p] + w32 * c[p] + w33 * d[p]
+    else:
+        for p in range(y0.size):
+            y0[p] = w00 * a[p] + w01 * b[p] + w02 * c[p] + w03 * d[p]
+            y1[p] = w10 * a[p] + w11 * b[p] + w12 * c[p] + w13 * d[p]
+            y2[p] = w20 * a[p] + w21 * b[p] + w22 * c[p] + w23 * d[p]
+            y3[p] = w30 * a[p] + w31 * b[p] + w32 * c[p] + w33 * d[p]
 
 
 @kernel
