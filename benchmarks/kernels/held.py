@@ -31,11 +31,11 @@ class Held:
         self.refresh()
 
     def refresh(self) -> "Held":
-        """Look whether tensors have moved."""
+        """Look whether tensors have moved, or others see the same memory, to which gradients would go."""
         tensors = [place[name] for place, name in self._places]
         moving = [*tensors, *(self._buffers[name] for name in ("running_mean", "num_batches_tracked") if self._norm)]
         pointers = [tensor.data_ptr() for tensor in moving]
-        if pointers != self._pointers:
+        if pointers != self._pointers or any(now is not seen for now, seen in zip(tensors, self.tensors, strict=True)):
             self._pointers, self.tensors = pointers, tensors
             self.arrays = tuple(_matrix(tensor) for tensor in tensors)
             self.shapes = [tensor.shape for tensor in tensors]

@@ -47,7 +47,6 @@ def _compiled(function: Callable, fastmath: set[str]) -> Any:
 
 
 _IMPORTED = re.compile(rb"^from benchmarks\.kernels\.(\w+) import", re.MULTILINE)
-_folders: set[Path] = set()  # of all kernels defined so far
 
 
 @cache
@@ -64,30 +63,20 @@ def folder(file: str) -> Path:
     return (Path(own) if own else cache_folder() / "kernels") / f"{Path(file).stem}-{digest}"
 
 
-def cold() -> bool:
-    """Whether a module whose kernels are defined has none compiled in the cache folder: the first step takes long."""
-    return any(next(each.glob("*.nbc"), None) is None for each in _folders)
-
-
-_announcements: list[Callable[[], None]] = []
-
-
-def announce(callback: Callable[[], None]) -> None:
-    """Call `callback()` once, from the thread that needs it, before the next kernel that has to be compiled."""
-    _announcements.append(callback)
-
-
 class _Locator(caching.UserProvidedCacheLocator):
     """Our folder, whether or not it can be written."""
 
     def __init__(self, function: Callable, file: str) -> None:
         self._py_file, self._lineno = file, function.__code__.co_firstlineno
         self._cache_path = str(folder(file))
-        _folders.add(folder(file))
 
     @classmethod
     def from_function(cls, function: Callable, file: str) -> "_Locator":
         return cls(function, file)
+
+    def get_source_stamp(self) -> int:
+        """The same for all: the folder is that of this source, whenever the file was copied here."""
+        return 0
 
 
 class _Implementation(caching.CompileResultCacheImpl):
@@ -100,12 +89,8 @@ class _Cache(caching.FunctionCache):
     _impl_class = _Implementation
 
     def load_overload(self, signature: Any, context: Any) -> Any:
-        loaded = None
         with contextlib.suppress(OSError, EOFError, pickle.UnpicklingError):
-            loaded = super().load_overload(signature, context)
-        while loaded is None and _announcements:
-            _announcements.pop()()
-        return loaded
+            return super().load_overload(signature, context)
 
     def save_overload(self, signature: Any, data: Any) -> None:
         with contextlib.suppress(OSError):  # read-only or full: the next process compiles again
