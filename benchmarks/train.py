@@ -142,7 +142,6 @@ class Replicas:
         self.trained = self.parameters if len(self) > 1 else self._unstack()
         """What the optimizer steps and gradients arrive at: the stack or, of one replica, the module's parameters."""
         self._layers()
-        self.objective = self._objective()
         self.record = cuda_graph if record is None and device.type == "cuda" else record
         self.optimizer = self._adamw(dtype)
         self.best = {name: tensor.detach().clone() for name, tensor in self.tensors().items()}
@@ -171,7 +170,8 @@ class Replicas:
         if self.device.type == "cpu" and self.recipe.precision == "fp32":
             fold_depthwise(self.module)
 
-    def _objective(self) -> Objective:
+    @property
+    def objective(self) -> Objective:
         """The network's objective, with the loss of the kernels where both allow it."""
         if not self.engine.kernels:
             return self.entry.objective
