@@ -1,7 +1,6 @@
 """The kernels around a network: loss, batches, AdamW; and where compiled kernels are kept."""
 
 import copy
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -149,42 +148,6 @@ def test_functions_on_vectors_are_within_two_units_in_the_last_place(ours, their
         finite = np.isfinite(rounded)
         np.testing.assert_array_equal(found[~finite], rounded[~finite])
         assert (np.abs(found - exact)[finite] <= 2 * np.spacing(np.maximum(np.abs(rounded[finite]), 1e-7))).all()
-
-
-COMPILE = """
-import numpy as np
-from benchmarks.kernels import jit
-from benchmarks.kernels.products import dot
-jit.announce(lambda: print("compiling"))
-print("cold" if jit.cold() else "warm")
-print(dot(np.ones(3), np.ones(3)))
-print("kept" if sum(dot.stats.cache_hits.values()) else "compiled")
-"""
-
-
-def python(folder: Path) -> subprocess.Popen:
-    environment = {**os.environ, "LESION_BENCHMARKS_CACHE": str(folder)}
-    environment.pop("NUMBA_CACHE_DIR", None)
-    command = [sys.executable, "-c", COMPILE]
-    return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
-
-
-def test_compiled_kernels_are_kept_by_two_processes_at_once_and_announced(tmp_path):
-    cold = "cold\ncompiling\n3.0\ncompiled\n"
-    both = [python(tmp_path), python(tmp_path)]
-    outputs = [each.communicate(timeout=60)[0] for each in both]
-    assert cold in outputs
-    assert python(tmp_path).communicate(timeout=60)[0] == "warm\n3.0\nkept\n"
-    assert all(path.parts[-3] == "kernels" for path in tmp_path.rglob("*.nbc"))
-
-
-@pytest.mark.parametrize("kind", ["nothing can be written", "the folder is a file"])
-def test_a_cache_folder_that_cannot_be_written_is_no_obstacle(tmp_path, kind):
-    folder = tmp_path / "cache"
-    folder.write_text("in the way")
-    if kind == "nothing can be written":
-        folder = Path("/proc/lesion-benchmarks")
-    assert python(folder).communicate(timeout=60)[0] == "cold\ncompiling\n3.0\ncompiled\n"
 
 
 def test_the_package_imports_without_numba():

@@ -21,6 +21,9 @@ from benchmarks.kernels.products import BLOCK
 SMOOTH = 1.0
 """Of Dice, in numerator and denominator."""
 
+LEAST = np.float32(1e-12)
+"""Least p (1 - p) that the gradient is divided by; torch has it in float32 for float64 too."""
+
 
 @summing
 def _block(z, t, p):
@@ -60,7 +63,7 @@ def _forward(z, t, p, sums):
 
 @kernel
 def _gradient_row(p, t, u, v, w, g):
-    one, least = p.dtype.type(1), p.dtype.type(1e-12)
+    one, least = p.dtype.type(1), p.dtype.type(LEAST)
     for i in range(p.size):
         slope = p[i] * (one - p[i])
         below = slope if slope > least else least
