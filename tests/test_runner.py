@@ -174,7 +174,7 @@ def interrupt(
     ("kernels", "epochs", "ending"),
     [
         pytest.param(False, 8, signal.SIGINT, id="torch"),
-        pytest.param(True, 24, signal.SIGTERM, id="kernels", marks=needs_kernels),  # SIGTERM ends what is in background
+        pytest.param(True, 48, signal.SIGTERM, id="kernels", marks=needs_kernels),  # SIGTERM ends what is in background
     ],
 )
 def test_stopped_then_killed_then_finished_elsewhere_gives_the_same_numbers(tmp_path, kernels, epochs, ending):
