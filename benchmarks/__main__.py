@@ -81,6 +81,14 @@ def run(
             help="Pause cleanly before so many minutes are over; the same command goes on, here or elsewhere."
         ),
     ] = None,
+    no_kernels: Annotated[
+        bool,
+        typer.Option(
+            "--no-kernels",
+            help="Begin runs on a CPU with torch alone, even where numba is installed; a run that was begun goes on as "
+            "it was begun.",
+        ),
+    ] = False,
     plugin: Plugins = None,
     results: Results = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and its cost; train nothing.")] = False,
@@ -109,7 +117,7 @@ def run(
     for cell in plan.done:
         record.one_identity(cell, root, finished=True)
     _show_plan(plan, settings.name)
-    problems = _run_data_sets(plan, settings, root, device, until, dry_run)
+    problems = _run_data_sets(plan, settings, root, device, until, dry_run, kernels=not no_kernels)
     for failure in plan.failed:
         problems.append(f"{failure.cell} failed before: {failure.reason}; delete {failure.folder} to try again.")
     if not dry_run:
@@ -156,10 +164,10 @@ def _deadline(minutes: float | None) -> float | None:
 
 
 def _run_data_sets(
-    plan: "Plan", recipe: "Recipe", root: Path, device: str, until: float | None, dry_run: bool
+    plan: "Plan", recipe: "Recipe", root: Path, device: str, until: float | None, dry_run: bool, *, kernels: bool
 ) -> list[str]:
     """Run, or only estimate, what is to do, data set by data set; sentences about what failed."""
-    from benchmarks import datasets, runner
+    from benchmarks import datasets, engine, runner
     from benchmarks.progress import Reporter
 
     problems = []
@@ -173,11 +181,12 @@ def _run_data_sets(
                 highlight=False,
             )
         chosen = runner.device_named(device)
+        begun_with = engine.of_new_runs(chosen, recipe, allowed=kernels)
         with Reporter(console) as reporter:
-            job = runner.Job(
-                prepared, runner.on_device(prepared, recipe, chosen), recipe, root, chosen, reporter, until=until
-            )
+            stores = runner.on_device(prepared, recipe, chosen)
+            job = runner.Job(prepared, stores, recipe, root, chosen, reporter, begun_with, until=until)
             outcome = runner.Outcome()
+            reporter.note(engine.announcement(job.engine, chosen, recipe, asked=kernels))
             if dry_run:
                 _show_costs(runner.fit_to_train(cells, job, outcome), job)
             else:
@@ -198,16 +207,17 @@ def _show_costs(cells: list[store.Cell], job: "Job") -> None:
 
     if not cells:
         return
-    table = Table("network", "cells", "images/s", "time", title=f"{cells[0].dataset}, {job.recipe.name}, {job.device}")
+    title = f"{cells[0].dataset}, {job.recipe.name}, {job.device}"
+    table = Table("network", "engine", "cells", "images/s", "time", title=title)
     costs = {}
-    for name in dict.fromkeys(cell.network for cell in cells):
-        mine = [cell for cell in cells if cell.network == name]
-        costs[name] = cost.measure(name, len(mine), job)
-        table.add_row(
-            name, str(len(mine)), f"{costs[name].images_per_second:.0f}", _clock(cost.makespan(mine, costs, job))
-        )
+    for (name, engine), number in cost.groups(cells, job).items():
+        costs[name, engine] = measured = cost.measure(name, engine, number, job)
+        alone = _clock(cost.makespan({(name, engine): number}, costs, job))
+        table.add_row(name, engine.name, str(number), f"{measured.images_per_second:.0f}", alone)
     console.print(table)
-    console.print(f"Estimated time of all: {_clock(cost.makespan(cells, costs, job))}", highlight=False)
+    console.print(
+        f"Estimated time of all: {_clock(cost.makespan(cost.groups(cells, job), costs, job))}", highlight=False
+    )
 
 
 def _clock(seconds: float) -> str:
@@ -348,30 +358,27 @@ def profile(
     results: Results = None,
 ) -> None:
     """Measure latency, throughput, memory and weights of networks on this machine. Run it on an idle one."""
-    from benchmarks import profiling, runner, suites
+    from benchmarks import engine, profiling, runner, suites
 
     _load(plugin)
-    table = Table("network", "latency ms (batch 1)", "images/s (batch 32)", "peak MB", "weights kB")
+    headings = ("latency ms (batch 1)", "with CPU kernels", "images/s (batch 32)", "peak MB", "weights kB")
+    table = Table("network", *headings)
 
     def announce(row: dict) -> None:
-        latency, throughput = row["latency_ms"]["median"], row["throughput_ips"]["median"]
-        table.add_row(
-            row["network"],
-            f"{latency:.1f}",
-            f"{throughput:.1f}",
-            f"{row['peak_memory_mb']:.0f}",
-            f"{row['weights_kb']:.0f}",
-        )
+        spreads = (row["latency_ms"], row["kernels_latency_ms"], row["throughput_ips"])
+        medians = ("-" if each is None else f"{each['median']:.1f}" for each in spreads)
+        table.add_row(row["network"], *medians, f"{row['peak_memory_mb']:.0f}", f"{row['weights_kb']:.0f}")
 
-    path = profiling.profile(
-        network or list(suites.TABLE_1),
-        runner.device_named(device),
-        results or store.results_root(),
-        size=size,
-        threads=threads,
-        machine=machine,
-        announce=announce,
-    )
+    with engine.announcing(console.print):
+        path = profiling.profile(
+            network or list(suites.TABLE_1),
+            runner.device_named(device),
+            results or store.results_root(),
+            size=size,
+            threads=threads,
+            machine=machine,
+            announce=announce,
+        )
     console.print(table)
     console.print(str(path), highlight=False)
 
@@ -391,17 +398,19 @@ def speed(
     plugin: Plugins = None,
 ) -> None:
     """Time the trainer against the field's usual loop, in turns, on the same images, seeds and steps."""
-    from benchmarks import datasets, recipe, registry, runner
+    from benchmarks import datasets, engine, recipe, registry, runner
     from benchmarks import speed as side_by_side
 
     _load(plugin)
     registry.entry(network)
     settings, chosen = recipe.named("paper").changed(size=size), runner.device_named(device)
     prepared, numbers = datasets.load(dataset, size), tuple(range(1, seeds + 1))
-    measured = side_by_side.measure(network, prepared, settings, numbers, steps, rounds, chosen)
+    computing = engine.of_new_runs(chosen, settings)
+    with engine.announcing(console.print):
+        measured = side_by_side.measure(network, prepared, settings, numbers, steps, rounds, chosen, computing)
     console.print(side_by_side.render(measured), highlight=False, markup=False)
     if trace is not None:
-        side_by_side.write_trace(network, prepared, settings, numbers, chosen, trace)
+        side_by_side.write_trace(network, prepared, settings, numbers, chosen, trace, computing)
         console.print(str(trace), highlight=False)
 
 

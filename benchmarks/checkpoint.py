@@ -19,6 +19,9 @@ from benchmarks.train import Progress, Replicas
 from results.errors import RequestError
 from results.store import Cell
 
+CHECKPOINT = "checkpoint.safetensors"
+"""Its name in the folder of a run."""
+
 Identity = dict[str, str]
 """What a checkpoint must agree on to be continued: data set, recipe, network, its identity, seed, data fingerprint."""
 
@@ -52,7 +55,7 @@ def restore(replicas: Replicas, paths: list[Path], identities: list[Identity]) -
     """Put the state of the files into the replicas. Raises RequestError where a file is damaged or of another run."""
     replicas.progress = [_progress(path, identity) for path, identity in zip(paths, identities, strict=True)]
     loaded = [_tensors(path) for path in paths]
-    for name, parameter in replicas.parameters.items():
+    for name, parameter in replicas.trained.items():
         if f"exp_avg/{name}" in loaded[0]:  # parameters that get no gradient have no moments
             replicas.optimizer.state[parameter] = {
                 "step": loaded[0][f"step/{name}"].to(replicas.device),
@@ -69,9 +72,9 @@ def _stacks(replicas: Replicas) -> dict[str, Tensor]:
     """Every tensor of the training state by a name of its own, each (R, ...)."""
     stacks = {f"now/{name}": tensor.detach() for name, tensor in replicas.tensors().items()}
     stacks |= {f"best/{name}": tensor for name, tensor in replicas.best.items()}
-    for name, parameter in replicas.parameters.items():
-        moments = replicas.optimizer.state.get(parameter, {})
-        stacks |= {f"{moment}/{name}": moments[moment] for moment in ("exp_avg", "exp_avg_sq") if moments}
+    for name, parameter in replicas.trained.items():
+        moments, shape = replicas.optimizer.state.get(parameter, {}), replicas.parameters[name].shape
+        stacks |= {f"{moment}/{name}": moments[moment].view(shape) for moment in ("exp_avg", "exp_avg_sq") if moments}
         if moments:
             stacks[f"step/{name}"] = moments["step"].expand(len(replicas))
     return stacks

@@ -8,6 +8,7 @@ an objective may use (torch's generators would tie one seed's numbers to what ru
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -21,6 +22,8 @@ CROSS_ENTROPY = "of probabilities, logarithms at least -100"
 """How cross-entropy is taken; recorded with every run. Runs up to version 0.2 took it from logits and record none."""
 
 Objective = Callable[[Callable[[Tensor], Any], Tensor, Tensor, Tensor], Tensor]
+Loss = Callable[[Tensor, Tensor], Tensor]
+"""Logits and targets (B, 1, H, W) to a scalar."""
 
 
 def bce(probabilities: Tensor, targets: Tensor) -> Tensor:
@@ -52,15 +55,25 @@ def bce_dice(logits: Tensor, targets: Tensor) -> Tensor:
     return bce_dice_per_image(logits, targets).mean()
 
 
-def plain(forward: Callable[[Tensor], Tensor], images: Tensor, masks: Tensor, draws: Tensor) -> Tensor:
-    """BCE + Dice on the logits: the objective of every network without one of its own."""
-    return bce_dice(forward(images), masks)
+def plain(
+    forward: Callable[[Tensor], Tensor], images: Tensor, masks: Tensor, draws: Tensor, loss: Loss = bce_dice
+) -> Tensor:
+    """BCE + Dice on the logits: the objective of every network without one of its own.
+
+    loss: `bce_dice`, or another implementation of it.
+    """
+    return loss(forward(images), masks)
 
 
-def deep_supervision(forward: Callable[[Tensor], Any], images: Tensor, masks: Tensor, draws: Tensor) -> Tensor:
-    """EGE-UNet: main + 0.1, 0.2, 0.3, 0.4, 0.5 times the same loss of the side logits, deepest first."""
+def deep_supervision(
+    forward: Callable[[Tensor], Any], images: Tensor, masks: Tensor, draws: Tensor, loss: Loss = bce_dice
+) -> Tensor:
+    """EGE-UNet: main + 0.1, 0.2, 0.3, 0.4, 0.5 times the same loss of the side logits, deepest first.
+
+    loss: `bce_dice`, or another implementation of it.
+    """
     logits, sides = forward(images)
-    return bce_dice(logits, masks) + _weighted(bce_dice, sides, masks)
+    return loss(logits, masks) + _weighted(loss, sides, masks)
 
 
 def boundary_supervision(forward: Callable[[Tensor], Any], images: Tensor, masks: Tensor, draws: Tensor) -> Tensor:
@@ -85,12 +98,17 @@ def boundary_loss(outputs: Any, masks: Tensor, boundary: Tensor) -> Tensor:
     return main + sides_loss + _weighted(_side_loss, boundaries, boundary)
 
 
+def with_loss(objective: Objective, loss: Loss) -> Objective:
+    """The objective with this implementation of `bce_dice`, where it is one of those that leave the choice."""
+    return partial(objective, loss=loss) if objective in (plain, deep_supervision) else objective
+
+
 def _side_loss(probabilities: Tensor, targets: Tensor) -> Tensor:
     """LB-UNet: 0.5 BCE + Dice, mean over images."""
     return (0.5 * bce(probabilities, targets) + dice(probabilities, targets)).mean()
 
 
-def _weighted(loss: Callable[[Tensor, Tensor], Tensor], outputs: Sequence[Tensor], targets: Tensor) -> Tensor:
+def _weighted(loss: Loss, outputs: Sequence[Tensor], targets: Tensor) -> Tensor:
     """0.1, 0.2, 0.3, ... times the loss of each output, summed."""
     return torch.stack([0.1 * (k + 1) * loss(output, targets) for k, output in enumerate(outputs)]).sum()
 

@@ -6,13 +6,16 @@ One file a machine, results/profiles/<machine>.json, since such numbers must nev
      "machine": {"name", "cpu", "cores", "memory_gb", "device", "system", "python", "torch"},
      "rows": [{"network", "device", "size", "threads",
                "latency_ms": {"median", "q25", "q75", "n"}, "throughput_ips": {"median", "q25", "q75", "n"},
+               "kernels_latency_ms": {"median", "q25", "q75", "n", "numba"},
                "peak_memory_mb", "weights_kb"}]}
 
 A row is one network on one device ("cpu" or "cuda") at one image size and one number of CPU threads (null on CUDA); it
 is replaced when measured again. Units: 1 MB = 1e6 bytes, 1 kB = 1e3 bytes.
 
 * latency_ms: wall time of a forward pass of one image; on CUDA until the device has finished it.
-* throughput_ips: images a second in batches of 32; null where a batch does not fit the device's memory.
+* throughput_ips: images per second in batches of 32; null where a batch does not fit the device's memory.
+* kernels_latency_ms: latency_ms of the same network run by the CPU kernels, which use one thread; with numba's version.
+  Null on CUDA and where numba is not installed; absent in files from before there were kernels.
 * peak_memory_mb: of a forward pass of one image, weights and image included. On CUDA with all that the allocator hands
   out. On CPU the bytes of all tensors that are alive at once, a lower bound that is the same on every machine: what a
   kernel allocates for itself is not seen. The resident set of the process would show that, but is mostly the library's.
@@ -40,9 +43,10 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from benchmarks import registry
+from benchmarks import kernels, registry
 from benchmarks.cpu import cores
 from benchmarks.device import finish, settings_of_a_run
+from benchmarks.engine import installed
 from results import store
 from results.errors import RequestError
 
@@ -181,9 +185,19 @@ def _measure(name: str, device: torch.device, size: int, effort: Effort) -> dict
         "threads": torch.get_num_threads() if device.type == "cpu" else None,
         "latency_ms": _spread(1e3 * seconds),
         "throughput_ips": None if rates is None else _spread(rates),
+        "kernels_latency_ms": _kernels_latency(network, images[:1], effort),
         "peak_memory_mb": round(peak / 1e6, 3),
         "weights_kb": round(weights_bytes(network) / 1e3, 3),
     }
+
+
+def _kernels_latency(network: nn.Module, image: Tensor, effort: Effort) -> dict | None:
+    """Of the network, whose layers it swaps for good, run by the CPU kernels; None where they cannot run."""
+    engine = installed()
+    if image.is_cuda or engine is None:
+        return None
+    kernels.swap(network)
+    return {**_spread(1e3 * _time(network, image, effort)), "numba": engine.numba}
 
 
 def _time(network: nn.Module, images: Tensor, effort: Effort) -> np.ndarray:

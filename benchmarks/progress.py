@@ -11,7 +11,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from benchmarks.train import Replicas
 
-PLAIN_EVERY = 10.0  # seconds between two lines of one group
+PLAIN_EVERY = 10.0  # seconds between two lines of one group at least,
+PLAIN_SHARE = 0.05  # and this share of the time since its first, so that a night fits on a page of a log
 
 
 class Reporter:
@@ -21,6 +22,7 @@ class Reporter:
         self.console = console
         self._lock = Lock()
         self._spoke: dict[str, float] = {}
+        self._began: dict[str, float] = {}
         self._tasks: dict[str, TaskID] = {}
         self._bars = Progress(
             TextColumn("{task.description:<28}"),
@@ -50,6 +52,7 @@ class Reporter:
         """A bar of the group as long as it trains."""
         title, total = _title(replicas), replicas.recipe.epochs
         with self._lock:
+            self._began[title] = time.monotonic()
             self._tasks[title] = self._bars.add_task(title, total=total, completed=replicas.epoch, state="")
         if not self.console.is_terminal:
             self.note(
@@ -67,7 +70,8 @@ class Reporter:
         with self._lock:
             self._bars.update(self._tasks[title], completed=replicas.epoch, state=state)
             now, last = time.monotonic(), replicas.epoch == replicas.recipe.epochs
-            silent = now - self._spoke.get(title, 0.0) < PLAIN_EVERY and not last
+            silence = max(PLAIN_EVERY, PLAIN_SHARE * (now - self._began[title]))
+            silent = now - self._spoke.get(title, 0.0) < silence and not last
             if self.console.is_terminal or silent:
                 return
             self._spoke[title] = now

@@ -18,8 +18,10 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from benchmarks import losses, registry
+from benchmarks.checkpoint import CHECKPOINT
 from benchmarks.cpu import cores
 from benchmarks.datasets import PreparedSet
+from benchmarks.engine import TORCH, Engine
 from benchmarks.identity import identity
 from benchmarks.metrics import predicted
 from benchmarks.recipe import Recipe
@@ -34,8 +36,11 @@ PICTURED = 32  # test images, chosen by id hash, whose predictions are kept for 
 PRECISIONS = {"fp32": "fp32, TF32 off", "bf16": "bf16 autocast; weights, loss and AdamW fp32, TF32 off"}
 
 
-def begin(cell: Cell, prepared: PreparedSet, recipe: Recipe, root: Path) -> None:
-    """Write config.json, or check that the one from before says the same. Raises RequestError where it does not."""
+def begin(cell: Cell, prepared: PreparedSet, recipe: Recipe, root: Path, engine: Engine = TORCH) -> None:
+    """Write config.json, or check that the one from before says the same. Raises RequestError where it does not.
+
+    engine: of a cell of which nothing was trained yet. One that was goes on with its own.
+    """
     entry, split = registry.entry(cell.network), prepared.split(recipe.split)
     sizes = {"train": len(split.train), "validation": len(split.validation), "test": len(split.test)}
     config = {
@@ -54,6 +59,7 @@ def begin(cell: Cell, prepared: PreparedSet, recipe: Recipe, root: Path) -> None
         "size": prepared.size,
         "data": prepared.data,
         "split": {"rule": recipe.split, "selected_on": "validation", "scored_on": "test", "sizes": sizes},
+        "engine": engine_of(cell, root, engine).record(),
         "code": code_version(),
     }
     one_identity(cell, root)
@@ -68,6 +74,19 @@ def begin(cell: Cell, prepared: PreparedSet, recipe: Recipe, root: Path) -> None
                 f"{path} was begun with another {key.replace('_', ' ')}; move its folder away, or name another results "
                 "folder with --results."
             )
+    if before.get("engine") != config["engine"]:
+        store.write_json(path, before | {"engine": config["engine"]})
+
+
+def engine_of(cell: Cell, root: Path, new: Engine) -> Engine:
+    """The engine that a cell was begun with, or `new` where there is no checkpoint, so that nothing can change."""
+    folder = cell.folder(root)
+    if not (folder / CHECKPOINT).exists():
+        return new
+    try:
+        return Engine.of_record(store.read_json(folder / "config.json").get("engine"))
+    except ValueError as error:
+        raise RequestError(f"{folder / 'config.json'} cannot be continued ({error}); move its folder away.") from None
 
 
 def one_identity(cell: Cell, root: Path, *, finished: bool = False) -> None:
@@ -134,6 +153,7 @@ def _report(replicas: Replicas, k: int, table: pd.DataFrame, parameters: int) ->
         "torch": torch.__version__,
         "python": platform.python_version(),
         "device": torch.cuda.get_device_name() if replicas.device.type == "cuda" else "cpu",
+        "engine": replicas.engine.record(),
         "precision": PRECISIONS[replicas.recipe.precision],
         "eager_because": replicas.eager_because,
         "host": {

@@ -19,6 +19,7 @@ from benchmarks import checkpoint, cpu, record, registry
 from benchmarks.augment import ImageStore
 from benchmarks.datasets import PreparedSet
 from benchmarks.device import full_precision
+from benchmarks.engine import TORCH, Engine, announcing, require
 from benchmarks.plugins import described
 from benchmarks.probe import Unfit, probe
 from benchmarks.progress import Reporter
@@ -62,6 +63,8 @@ class Job:
     root: Path
     device: torch.device
     reporter: Reporter
+    engine: Engine = TORCH
+    """Of the cells of which nothing was trained yet."""
     stop: Event = field(default_factory=Event)
     until: float | None = None
     """Time of `time.monotonic` before which to stop, at the end of an epoch; None: whenever all is done."""
@@ -106,14 +109,19 @@ def execute(cells: list[Cell], job: Job) -> Outcome:
     """Train and score the cells of one data set and recipe, writing their folders.
 
     Ctrl-C stops all groups at their next step; what is on disk can be continued. Raises RequestError where a folder was
-    begun with other data or settings, or as another network.
+    begun with other data or settings, as another network, or with an engine that is not here.
     """
     outcome = Outcome()
     cells = fit_to_train(cells, job, outcome)
     for cell in cells:
-        record.begin(cell, job.prepared, job.recipe, job.root)
+        require(record.engine_of(cell, job.root, job.engine), job.device, cell.folder(job.root) / "config.json")
+    for cell in cells:
+        record.begin(cell, job.prepared, job.recipe, job.root, job.engine)
     full_precision()
-    with ThreadPoolExecutor(workers(job.device), initializer=one_thread, initargs=(job.device,)) as pool:
+    with (
+        announcing(job.reporter.note),
+        ThreadPoolExecutor(workers(job.device), initializer=one_thread, initargs=(job.device,)) as pool,
+    ):
         futures = [(group[0].network, pool.submit(_run_group, group, job)) for group in _groups(cells, job)]
         try:
             for network, future in futures:
@@ -212,7 +220,8 @@ def _train_group(cells: list[Cell], job: Job) -> None:
         raise Interrupted
     paths = [_checkpoint(cell, job) for cell in cells]
     identities = [checkpoint.identity(cell, job.prepared.fingerprint) for cell in cells]
-    replicas = Replicas(cells[0].network, tuple(cell.seed for cell in cells), job.recipe, job.device)
+    engine = record.engine_of(cells[0], job.root, job.engine)
+    replicas = Replicas(cells[0].network, tuple(cell.seed for cell in cells), job.recipe, job.device, engine=engine)
     if paths[0].exists():
         checkpoint.restore(replicas, paths, identities)
     saved = ended = begun
@@ -242,4 +251,4 @@ def _train_group(cells: list[Cell], job: Job) -> None:
 
 
 def _checkpoint(cell: Cell, job: Job) -> Path:
-    return cell.folder(job.root) / "checkpoint.safetensors"
+    return cell.folder(job.root) / checkpoint.CHECKPOINT

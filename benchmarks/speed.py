@@ -4,13 +4,14 @@ Machines are shared and drift, so a rate here means little alone; the ratio of t
 other means something, and its spread over the rounds says how much.
 
 * The trainer trains as `runner` has it: on CUDA all seeds stacked in a captured step, on CPU each on a thread, a thread
-  a core.
+  per core, and with the CPU kernels where numba is installed.
 * One seed alone is the trainer too: what the seeds side by side are worth is the ratio of both.
+* Where the trainer has kernels, one seed alone with torch instead: what the kernels are worth.
 * The reference loop trains the seeds one after another, on CPU with the threads that torch takes by itself.
 
-A round is an epoch over `steps` batches of the training split. Validation is in none.
+A round is an epoch over `steps` batches of the training split, and for each seed alone the evaluation of a batch.
 
-Letters: R replicas (seeds) of a group, B images of a batch, S = 3 sides in the order of SIDES.
+Letters: R replicas (seeds) of a group, B images of a batch, S sides.
 """
 
 import math
@@ -30,14 +31,15 @@ from benchmarks.augment import ImageStore
 from benchmarks.capture import WARM_UP
 from benchmarks.datasets import PreparedSet
 from benchmarks.device import now, settings_of_a_run
+from benchmarks.engine import TORCH, Engine
 from benchmarks.recipe import Recipe
 from benchmarks.reference_loop import Pictures, ReferenceLoop
 from benchmarks.runner import workers
-from benchmarks.train import Replicas, steps_of, train_epoch
+from benchmarks.train import EVALUATED, Replicas, evaluate, steps_of, train_epoch
 
-SIDES = ("trainer", "one seed alone", "reference loop")
 PHASES = ("data", "forward", "backward", "optimizer")
 TRACED_STEPS = 3  # a trace of more is slow to open
+Side = Callable[[int], list[float]]  # of the number of an epoch
 
 
 @dataclass(frozen=True)
@@ -57,11 +59,24 @@ class Spread:
 
 
 @dataclass(frozen=True)
+class KernelGain:
+    """The CPU kernels against torch: one seed alone on one thread, both in the same round."""
+
+    torch: Spread
+    """Training images per second with torch."""
+    step: Spread
+    """Rate of the kernels' steps to torch's."""
+    evaluation: Spread
+    """The same of evaluating images."""
+
+
+@dataclass(frozen=True)
 class Speed:
-    """Training images a second of the three sides, and what a step of the trainer is made of."""
+    """Training images per second of the sides, and what a step of the trainer is made of."""
 
     network: str
     device: str
+    engine: Engine
     size: int
     """Side of the images, pixels."""
     batch: int
@@ -69,23 +84,25 @@ class Speed:
     steps: int
     """Of each seed in a round."""
     trainer: Spread
-    """Images a second, all seeds together."""
+    """Images per second, all seeds together."""
     alone: Spread
-    """Images a second of the trainer with the first seed only."""
+    """Images per second of the trainer with the first seed only."""
     reference: Spread
-    """Images a second."""
+    """Images per second."""
     ratio: Spread
     """Trainer to reference of the same round."""
     side_by_side: Spread
     """Trainer to one seed alone of the same round."""
+    kernels: KernelGain | None
+    """None where the trainer computes with torch."""
     shares: dict[str, float]
     """Of PHASES in a trainer step, run phase by phase and not captured; they sum to 1."""
     loss_difference: float
-    """Largest relative difference between both sides' mean losses of the first, untimed, round."""
+    """Largest relative difference between trainer's and reference's mean losses of the first, untimed, round."""
     traffic: traffic.Traffic
     """Bytes of a step of one group: on CUDA of all seeds, on CPU of one."""
     bandwidth: float
-    """Bytes a second of a large copy on this device."""
+    """Bytes per second of a large copy on this device."""
     step: Spread
     """Seconds of a step of that group, where nothing runs beside it."""
 
@@ -98,22 +115,27 @@ def measure(
     steps: int,
     rounds: int,
     device: torch.device,
+    engine: Engine = TORCH,
 ) -> Speed:
     """Train all sides for `rounds` timed rounds of `steps` steps, after some that warm up, changing who goes first.
 
-    Raises RequestError where the network does not take the recipe's size.
+    engine: of the trainer. Raises RequestError where the network does not take the recipe's size.
     """
     with settings_of_a_run() as threads:
-        sides = _Sides(network, recipe, seeds, *_pictures(prepared, recipe, steps), device, threads)
+        sides = _Sides(network, recipe, seeds, *_pictures(prepared, recipe, steps), device, threads, engine)
         untimed = math.ceil((WARM_UP + 1) / steps) if device.type == "cuda" else 1  # until the step is captured
         first, *_ = (sides.train(epoch)[0] for epoch in range(1, 1 + untimed))
-        seconds = np.stack([sides.train(1 + untimed + k)[1] for k in range(rounds)])  # (rounds, S)
+        timed = [sides.train(1 + untimed + k)[1] for k in range(rounds)]
         shares, copied = sides.shares(1 + untimed + rounds), traffic.bandwidth(device)
-    trainer, alone, reference = (steps * recipe.batch * np.array([[len(seeds), 1, len(seeds)]]) / seconds).T
-    group, side = (seeds, 0) if device.type == "cuda" else (seeds[:1], 1)
+    seconds = {side: np.array([each[side] for each in timed]) for side in timed[0]}  # each (rounds,)
+    images = steps * recipe.batch
+    trainer, reference = (len(seeds) * images / seconds[side] for side in ("trainer", "reference"))
+    alone = images / seconds["alone"]
+    group, side = (seeds, "trainer") if device.type == "cuda" else (seeds[:1], "alone")
     return Speed(
         network=network,
         device=device.type,
+        engine=engine,
         size=recipe.size,
         batch=recipe.batch,
         seeds=seeds,
@@ -123,20 +145,36 @@ def measure(
         reference=Spread.of(reference),
         ratio=Spread.of(trainer / reference),
         side_by_side=Spread.of(trainer / alone),
+        kernels=_kernel_gain(seconds, images) if engine.kernels else None,
         shares=shares,
-        loss_difference=float(np.abs(first[0] / first[2] - 1).max()),
+        loss_difference=float(np.abs(np.divide(first["trainer"], first["reference"]) - 1).max()),
         traffic=traffic.of_step(network, group, recipe),
         bandwidth=copied,
-        step=Spread.of(seconds[:, side] / steps),
+        step=Spread.of(seconds[side] / steps),
+    )
+
+
+def _kernel_gain(seconds: dict[str, np.ndarray], images: int) -> KernelGain:
+    """seconds: of each round, by side; images: of a round."""
+    return KernelGain(
+        Spread.of(images / seconds["torch"]),
+        Spread.of(seconds["torch"] / seconds["alone"]),
+        Spread.of(seconds["evaluation, torch"] / seconds["evaluation"]),
     )
 
 
 def write_trace(
-    network: str, prepared: PreparedSet, recipe: Recipe, seeds: tuple[int, ...], device: torch.device, path: Path
+    network: str,
+    prepared: PreparedSet,
+    recipe: Recipe,
+    seeds: tuple[int, ...],
+    device: torch.device,
+    path: Path,
+    engine: Engine = TORCH,
 ) -> None:
     """A few steps of the trainer's first group as a Chrome trace (chrome://tracing), its phases marked."""
     store = ImageStore(*_pictures(prepared, recipe, TRACED_STEPS), device)
-    group = _groups(network, recipe, seeds, device)[0]
+    group = _groups(network, recipe, seeds, device, engine)[0]
     activities = [ProfilerActivity.CPU] + ([ProfilerActivity.CUDA] if device.type == "cuda" else [])
     path.parent.mkdir(parents=True, exist_ok=True)
     with settings_of_a_run():
@@ -156,16 +194,23 @@ def render(speed: Speed) -> str:
     shares = ", ".join(f"{phase} {share * 100:.0f} %" for phase, share in speed.shares.items())
     floor, eager = speed.traffic.floor / speed.bandwidth, speed.traffic.eager / speed.bandwidth
     seeds = f"{len(speed.seeds)} seeds" if len(speed.seeds) > 1 else "one seed"
-    group = seeds if speed.device == "cuda" else "one seed"
+    group, gain = seeds if speed.device == "cuda" else "one seed", speed.kernels
     return "\n".join(
         [
-            f"{speed.network}, {speed.size} px, batch {speed.batch}, {speed.device}: {seeds}, "
-            f"{speed.steps} steps each a round; median (quartiles) of {speed.ratio.n} rounds",
+            f"{speed.network}, {speed.size} px, batch {speed.batch}, {speed.device}: {speed.engine}",
+            f"{seeds}, {speed.steps} steps each per round; median (quartiles) of {speed.ratio.n} rounds",
             f"trainer         {spread(speed.trainer, ' images/s', 1)}",
             f"one seed alone  {spread(speed.alone, ' images/s', 1)}",
+            *([f"  with torch    {spread(gain.torch, ' images/s', 1)}"] if gain else []),
             f"reference loop  {spread(speed.reference, ' images/s', 1)}",
             f"ratio           {spread(speed.ratio, '', 2)} of trainer to reference loop",
             f"side by side    {spread(speed.side_by_side, '', 2)} of trainer to one seed alone",
+            *(
+                [f"kernels         {spread(gain.step, '', 2)} of kernels to torch, one seed alone on one thread"]
+                if gain
+                else []
+            ),
+            *([f"evaluation      {spread(gain.evaluation, '', 2)} of kernels to torch, on one thread"] if gain else []),
             f"step of {group:7} {speed.step.median * 1e3:.2f} ms; phase by phase {shares}",
             f"memory floor    {floor * 1e3:.2f} ms, of which a step takes {speed.step.median / floor:.1f} times: "
             f"{speed.traffic.floor / 1e9:.3g} GB at the {speed.bandwidth / 1e9:.0f} GB/s of a large copy",
@@ -181,10 +226,12 @@ def _pictures(prepared: PreparedSet, recipe: Recipe, steps: int) -> tuple[np.nda
     return prepared.images[rows], prepared.masks[rows]
 
 
-def _groups(network: str, recipe: Recipe, seeds: tuple[int, ...], device: torch.device) -> list[Replicas]:
+def _groups(
+    network: str, recipe: Recipe, seeds: tuple[int, ...], device: torch.device, engine: Engine
+) -> list[Replicas]:
     """The seeds as a run groups them."""
     together = [seeds] if device.type == "cuda" else [(seed,) for seed in seeds]
-    return [Replicas(network, group, recipe, device) for group in together]
+    return [Replicas(network, group, recipe, device, engine=engine) for group in together]
 
 
 class _Sides:
@@ -199,27 +246,32 @@ class _Sides:
         masks: np.ndarray,
         device: torch.device,
         threads: int,
+        engine: Engine,
     ) -> None:
         self.device, self.threads = device, threads
         self.store, self.pictures = ImageStore(images, masks, device), Pictures(images, masks)
-        self.replicas = _groups(network, recipe, seeds, device)
+        self.replicas = _groups(network, recipe, seeds, device, engine)
         self.groups = [self._trained(group) for group in self.replicas]
-        self.alone = self._trained(Replicas(network, seeds[:1], recipe, device))
         self.loops = [ReferenceLoop(network, seed, recipe, device) for seed in seeds]
+        alone = Replicas(network, seeds[:1], recipe, device, engine=engine)
+        self.sides = {"trainer": self._trainer, "alone": self._one(alone), "reference": self._reference}
+        if engine.kernels:
+            torchs = Replicas(network, seeds[:1], recipe, device)
+            self.sides |= {"torch": self._one(torchs)}
+            self.sides |= {"evaluation": self._evaluated(alone), "evaluation, torch": self._evaluated(torchs)}
 
-    def train(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
-        """One round of all sides; mean loss of each seed (S, seeds) and the seconds (S,)."""
-        losses, seconds = np.empty((len(SIDES), len(self.loops))), np.empty(len(SIDES))
-        sides = (self._trainer, self._one_alone, self._reference)
-        for turn in range(len(SIDES)):
-            side = (epoch + turn) % len(SIDES)
+    def train(self, epoch: int) -> tuple[dict[str, list[float]], dict[str, float]]:
+        """One round of all sides: mean losses of each one's seeds, and its seconds."""
+        losses, seconds, names = {}, {}, list(self.sides)
+        for turn in range(len(names)):
+            side = names[(epoch + turn) % len(names)]
             started = now(self.device)
-            losses[side] = sides[side](epoch)
+            losses[side] = self.sides[side](epoch)
             seconds[side] = now(self.device) - started
         return losses, seconds
 
-    def _trained(self, group: Replicas) -> Callable[[int], list[float]]:
-        """An epoch of a group, as a function of its number; mean loss of each seed."""
+    def _trained(self, group: Replicas) -> Side:
+        """An epoch of a group; mean loss of each seed."""
         step = group.step_on(self.store)
         return lambda epoch: train_epoch(group, self.store, epoch, Event(), step).tolist()
 
@@ -227,9 +279,28 @@ class _Sides:
         with ThreadPoolExecutor(workers(self.device), initializer=torch.set_num_threads, initargs=(1,)) as pool:
             return [mean for means in pool.map(lambda group: group(epoch), self.groups) for mean in means]
 
-    def _one_alone(self, epoch: int) -> list[float]:
-        torch.set_num_threads(1)
-        return self.alone(epoch) * len(self.loops)
+    def _one(self, group: Replicas) -> Side:
+        """As `_trained`, on one thread."""
+        trained = self._trained(group)
+
+        def side(epoch: int) -> list[float]:
+            torch.set_num_threads(1)
+            return trained(epoch)
+
+        return side
+
+    def _evaluated(self, group: Replicas) -> Side:
+        """A batch evaluated on one thread."""
+
+        def side(epoch: int) -> list[float]:
+            torch.set_num_threads(1)
+            return evaluate(group, self.store, group.tensors(), limit=self._batch)[0][0].tolist()
+
+        return side
+
+    @property
+    def _batch(self) -> int:
+        return min(EVALUATED[self.device.type], len(self.store))
 
     def _reference(self, epoch: int) -> list[float]:
         torch.set_num_threads(self.threads)
@@ -255,7 +326,7 @@ def _train_by_phase(group: Replicas, store: ImageStore, epoch: int, device: torc
 
     for order, turn, rotation, objective in steps_of(group, len(store), epoch):
         with phase("data"):
-            images, masks = store.augmented(order, turn, rotation)
+            images, masks = group.batch(store, order, turn, rotation)
         with phase("forward"):
             losses = group.losses(images, masks, objective)
         with phase("backward"):

@@ -62,7 +62,7 @@ def of_step(network: str, seeds: tuple[int, ...], recipe: Recipe) -> Traffic:
     _ = store.turn, store.rotation  # made once, not in each step
     with _Operations() as count:
         replicas.losses(*store.augmented(order, turn, rotation), objective).sum().backward()
-    updated = sum(each.nbytes for each in replicas.parameters.values() if each.grad is not None)
+    updated = sum(each.nbytes for each in replicas.trained.values() if each.grad is not None)
     return Traffic(count.floor + ADAMW * updated, count.eager + ADAMW * updated)
 
 

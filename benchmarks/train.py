@@ -3,8 +3,9 @@
 The R replicas of a network live in one set of tensors with a leading replica axis. One forward pass is
 `vmap(functional_call)` over that axis, the R losses are summed, and one AdamW steps the stack: replicas cannot feel
 each other, because no operation mixes them and each draws from its own seed and the epoch number alone. With R = 1 the
-same code runs without `vmap`. On CUDA the whole step, from the gather of its images to the optimizer, is captured and
-replayed, and the host waits for the device once an epoch.
+module is called and its own parameters are trained, which lie in the stack. On CUDA the whole step, from the gather of
+its images to the optimizer, is captured and replayed, and the host waits for the device once an epoch. On a CPU the
+kernels of `benchmarks.kernels` may compute the step instead of torch: layers, batches, loss and optimizer.
 
 Letters: R replicas, B images of a batch, N images of a split, H = W pixels.
 """
@@ -12,6 +13,7 @@ Letters: R replicas, B images of a batch, N images of a split, H = W pixels.
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from math import isfinite
 from threading import Event
 from typing import Any, NamedTuple
@@ -26,7 +28,8 @@ from benchmarks import registry
 from benchmarks.augment import ImageStore, draw_epoch
 from benchmarks.capture import Captured, Recorder, Step, cuda_graph
 from benchmarks.cpu import fold_depthwise
-from benchmarks.losses import bce_dice_per_image
+from benchmarks.engine import TORCH, Engine
+from benchmarks.losses import Objective, bce_dice_per_image, with_loss
 from benchmarks.metrics import counts
 from benchmarks.recipe import Recipe
 from benchmarks.seeding import seeded, undisturbed
@@ -123,33 +126,77 @@ class Replicas:
         dtype: torch.dtype = torch.float32,
         *,
         record: Recorder | None = None,
+        engine: Engine = TORCH,
     ) -> None:
-        """record: how the step is captured; on CUDA as a graph by default, elsewhere not at all."""
+        """record: how the step is captured; on CUDA as a graph by default, elsewhere not at all.
+
+        engine: what computes; the kernels take one replica on a CPU in fp32. Raises ValueError for anything else.
+        """
+        if engine.kernels and (len(seeds), device.type, recipe.precision, record) != (1, "cpu", "fp32", None):
+            raise ValueError("the CPU kernels train one replica in fp32 on a CPU, uncaptured")
         modules = [initialised(network, recipe.size, seed).to(device, dtype) for seed in seeds]
-        self.name, self.recipe, self.device = network, recipe, device
+        self.name, self.recipe, self.device, self.engine = network, recipe, device, engine
+        self.progress = [Progress(seed) for seed in seeds]
         self.module, self.entry = modules[0], registry.entry(network)
         self.parameters, self.buffers = stack_module_state(modules)  # each tensor (R, ...)
-        if len(seeds) > 1:
-            fold_replicas(self.module)
-        elif device.type == "cpu" and recipe.precision == "fp32":
-            fold_depthwise(self.module)
+        self.trained = self.parameters if len(self) > 1 else self._unstack()
+        """What the optimizer steps and gradients arrive at: the stack or, of one replica, the module's parameters."""
+        self._layers()
         self.record = cuda_graph if record is None and device.type == "cuda" else record
-        precise = dtype if device.type == "cpu" else torch.float32  # all that the CUDA kernel takes
-        self.optimizer = torch.optim.AdamW(
-            self.parameters.values(),
-            # A captured step reads its rate from the device.
-            lr=torch.tensor(recipe.lr, device=device, dtype=precise) if self.record else recipe.lr,
-            betas=(recipe.beta1, recipe.beta2),
-            eps=recipe.eps,
-            weight_decay=recipe.weight_decay,
-            fused=True,
-            capturable=self.record is not None,
-        )
-        self.optimizer._warned_capturable_if_run_uncaptured = True  # type: ignore[attr-defined]  # the first steps do
+        self.optimizer = self._adamw(dtype)
         self.best = {name: tensor.detach().clone() for name, tensor in self.tensors().items()}
-        self.progress = [Progress(seed) for seed in seeds]
         self.eager_because: str | None = None
         """Why the step could not be captured, where one was to be."""
+
+    def _unstack(self) -> Tensors:
+        """Lay the module's own tensors into the stack of one, so that both are the same memory; its parameters."""
+        for own, stack in (
+            (self.module.named_parameters(), self.parameters),
+            (self.module.named_buffers(), self.buffers),
+        ):
+            for name, tensor in own:
+                tensor.data = stack[name].detach()[0]
+        return dict(self.module.named_parameters())
+
+    def _layers(self) -> None:
+        """Have the layers computed in the way that is fast here: same names, same weights, same mathematics."""
+        if len(self) > 1:
+            fold_replicas(self.module)
+            return
+        if self.engine.kernels:
+            from benchmarks.kernels import swap
+
+            swap(self.module)
+        if self.device.type == "cpu" and self.recipe.precision == "fp32":
+            fold_depthwise(self.module)
+
+    @property
+    def objective(self) -> Objective:
+        """The network's objective, with the loss of the kernels where both allow it."""
+        if not self.engine.kernels:
+            return self.entry.objective
+        from benchmarks.kernels.loss import bce_dice
+
+        return with_loss(self.entry.objective, bce_dice)
+
+    def _adamw(self, dtype: torch.dtype) -> torch.optim.Optimizer:
+        """The recipe's optimizer of what is trained."""
+        recipe, captured = self.recipe, self.record is not None
+        options: dict[str, Any] = {
+            "betas": (recipe.beta1, recipe.beta2),
+            "eps": recipe.eps,
+            "weight_decay": recipe.weight_decay,
+        }
+        if self.engine.kernels:
+            from benchmarks.kernels.optimizer import AdamW
+
+            return AdamW(self.trained.values(), lr=recipe.lr, **options)
+        precise = dtype if self.device.type == "cpu" else torch.float32  # all that the CUDA kernel takes
+        # A captured step reads its rate from the device.
+        rate = torch.tensor(recipe.lr, device=self.device, dtype=precise) if captured else recipe.lr
+        optimizer = torch.optim.AdamW(self.trained.values(), lr=rate, fused=True, capturable=captured, **options)
+        optimizer._warned_capturable_if_run_uncaptured = True  # type: ignore[attr-defined]  # the first steps do
+        return optimizer
 
     def __len__(self) -> int:
         return len(self.progress)
@@ -173,31 +220,34 @@ class Replicas:
 
     def _network(self, tensors: Any, images: Tensor) -> Any:
         """What the network makes of images (B, 3, H, W) with these weights of one replica, in float32."""
+        return self._called(lambda x: functional_call(self.module, tensors, (x,)), images)
+
+    def _called(self, module: Callable[[Tensor], Any], images: Tensor) -> Any:
+        """What the module makes of images (B, 3, H, W) as its entry and the recipe want it called, in float32."""
         x = images if self.entry.preprocess is None else self.entry.preprocess(images)
         if self.recipe.precision == "fp32":
-            return functional_call(self.module, tensors, (x,))
+            return module(x)
         with torch.autocast(self.device.type, torch.bfloat16, cache_enabled=False):
-            return tree_map(Tensor.float, functional_call(self.module, tensors, (x,)))
+            return tree_map(Tensor.float, module(x))
 
     def losses(self, images: Tensor, masks: Tensor, draws: Tensor) -> Tensor:
         """Training losses (R,) of images (R, B, 3, H, W), masks (R, B, 1, H, W) and draws (R, DRAWS)."""
         self.module.train()
+        if len(self) == 1:
+            forward = partial(self._called, self.module)
+            return self.objective(forward, images.squeeze(0), masks.squeeze(0), draws.squeeze(0)).unsqueeze(0)
 
         def one(parameters: Tensors, buffers: Tensors, images: Tensor, masks: Tensor, draws: Tensor) -> Tensor:
-            def forward(x: Tensor) -> Any:
-                return self._network((parameters, buffers), x)
+            return self.objective(partial(self._network, (parameters, buffers)), images, masks, draws)
 
-            return self.entry.objective(forward, images, masks, draws)
-
-        if len(self) == 1:
-            parameters, buffers = _unstacked(self.parameters), _unstacked(self.buffers)
-            return one(parameters, buffers, images.squeeze(0), masks.squeeze(0), draws.squeeze(0)).unsqueeze(0)
         return vmap(one)(self.parameters, self.buffers, images, masks, draws)
 
     def logits(self, images: Tensor, tensors: Tensors) -> Tensor:
         """Evaluation logits (R, B, 1, H, W) of images (B, 3, H, W) under stacked `tensors`."""
         self.module.eval()
         if len(self) == 1:
+            if all(tensors[name] is tensor for name, tensor in self.tensors().items()):
+                return self._called(self.module, images).unsqueeze(0)
             return self._network(_unstacked(tensors), images).unsqueeze(0)
         return vmap(self._network, in_dims=(0, None))(tensors, images)
 
@@ -209,11 +259,19 @@ class Replicas:
         self.optimizer.step()
         return losses.detach()
 
+    def batch(self, data: ImageStore, order: Tensor, turn: Tensor, rotation: Tensor) -> tuple[Tensor, Tensor]:
+        """`ImageStore.augmented`: images (R, B, 3, H, W) and masks (R, B, 1, H, W) of what each replica drew."""
+        if not self.engine.kernels:
+            return data.augmented(order, turn, rotation)
+        from benchmarks.kernels.batches import augmented
+
+        return augmented(data, order, turn, rotation)
+
     def step_on(self, data: ImageStore) -> Step:
         """`step` on batches of `data` as a function of what `Drawn` lists, in its order; captured if need be."""
 
         def step(order: Tensor, turn: Tensor, rotation: Tensor, objective: Tensor) -> Tensor:
-            return self.step(*data.augmented(order, turn, rotation), objective)
+            return self.step(*self.batch(data, order, turn, rotation), objective)
 
         return Captured(step, self.record) if self.record else step
 

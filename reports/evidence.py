@@ -164,7 +164,7 @@ def _profile_row(row: dict) -> dict:
     """Raises KeyError or ValueError where the row lacks a network, a device or a finite median."""
     for name in ("network", "device"):
         row[name]
-    for name in ("latency_ms", "throughput_ips"):
+    for name in ("latency_ms", "kernels_latency_ms", "throughput_ips"):
         if row.get(name) is not None and not np.isfinite(row[name]["median"]):
             raise ValueError(f"{name} of {row['network']} is not a number")
     return row

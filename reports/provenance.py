@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from reports.compare import DATASETS, SEEDS
 from reports.evidence import Evidence
@@ -132,7 +133,7 @@ def _run(run: Run) -> list[str]:
         _number(report.get("seconds")),
         _number(report.get("images_per_second")),
         _number(report.get("peak_memory_mb")),
-        str(report.get("torch", "not recorded")),
+        _software(report),
         str(report.get("python", "not recorded")),
         _host(host),
         f"{code.get('version', '')} {commit}".strip(),
@@ -146,6 +147,12 @@ def _host(host: Mapping) -> str:
     words += [f"{host['cpus']} CPUs"] if "cpus" in host else []
     words += [f"{host['cores']} usable"] if "cores" in host else []
     return ", ".join(words + ([_counted(host["threads"], "thread")] if "threads" in host else []))
+
+
+def _software(report: Mapping[str, Any]) -> str:
+    """torch's version; beside it numba's, where the run was computed by kernels."""
+    numba = (report.get("engine") or {}).get("numba")
+    return str(report.get("torch", "not recorded")) + (f", numba {numba}" if numba else "")
 
 
 def _number(value: float | None) -> str:

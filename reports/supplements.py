@@ -124,6 +124,7 @@ def _efficiency_grid(profile: Profile, known: dict[str, Row]) -> Grid:
         Column("size", "Image", "px", "number"),
         Column("threads", "Threads", "", "number"),
         Column("latency_ms", "Latency, batch 1", "ms", "number", title="median (quartiles)"),
+        Column("kernels_latency_ms", "the same, CPU kernels", "ms", "number", title="one thread; median (quartiles)"),
         Column("throughput_ips", "Throughput, batch 32", "images/s", "number", title="median (quartiles)"),
         Column("peak_memory_mb", "Peak memory", "MB", "number"),
         Column("weights_kb", "Weights", "kB", "number"),
@@ -134,7 +135,7 @@ def _efficiency_grid(profile: Profile, known: dict[str, Row]) -> Grid:
     for row in measured:
         cells = [label_cell(row["network"], known), Cell(row["device"], row["device"])]
         cells += [_plain(row.get(key), key) for key in ("size", "threads")]
-        cells += [_quartiles(row.get(key), key) for key in ("latency_ms", "throughput_ips")]
+        cells += [_quartiles(row.get(key), key) for key in ("latency_ms", "kernels_latency_ms", "throughput_ips")]
         cells += [_plain(row.get(key), key) for key in ("peak_memory_mb", "weights_kb")]
         rows.append(GridRow(row["network"], cells))
     machine = profile.machine
@@ -152,8 +153,9 @@ def _plain(value: float | None, key: str) -> Cell:
 
 
 def _quartiles(spread: dict | None, key: str) -> Cell:
+    names = {"median": key, "q25": f"{key}_q25", "q75": f"{key}_q75", "n": f"{key}_n"}
     if spread is None:
-        return Cell(NOT_MEASURED, data={key: NOT_MEASURED})
+        return Cell(NOT_MEASURED, data=dict.fromkeys(names.values(), NOT_MEASURED))
     text = f"{spread['median']:.1f} ({spread['q25']:.1f}-{spread['q75']:.1f})"
-    data = {key: spread["median"], f"{key}_q25": spread["q25"], f"{key}_q75": spread["q75"], f"{key}_n": spread["n"]}
+    data = {name: spread[part] for part, name in names.items()}
     return Cell(text, spread["median"], data=data)

@@ -59,11 +59,12 @@ def test_lists_show_what_there_is(tmp_path):
 
 def test_a_dry_run_trains_nothing(tmp_path):
     done = benchmarks(
-        *["run", "--suite", "quick", "--network", "aulunet_v3", "--size", "32", "--dry-run"],
+        *["run", "--suite", "quick", "--network", "aulunet_v3", "--size", "32", "--dry-run", "--no-kernels"],
         LESION_BENCHMARKS_CACHE=str(tmp_path / "cache"),
         LESION_BENCHMARKS_RESULTS=str(tmp_path / "results"),
     )
     assert done.returncode == 0, done.stderr
     assert "3 cells to do, 0 done" in done.stdout
+    assert "Runs are begun with torch." in done.stdout
     assert "Estimated time of all" in done.stdout
     assert not (tmp_path / "results").exists()

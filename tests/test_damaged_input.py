@@ -196,6 +196,7 @@ def test_unusable_counts(content: str, root: Path) -> None:
         lambda profile: profile.pop("machine"),
         lambda profile: profile["rows"][0].pop("network"),
         lambda profile: profile["rows"][0]["latency_ms"].update(median=float("nan")),
+        lambda profile: profile["rows"][1]["kernels_latency_ms"].update(median=float("nan")),
     ],
 )
 def test_an_unusable_profile(change: Callable[[dict], object], root: Path) -> None:

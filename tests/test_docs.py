@@ -51,6 +51,7 @@ def test_the_plugins_of_contributing_train(tmp_path):
         "1",
         "--seeds",
         "1",
+        "--no-kernels",
         "--results",
         str(tmp_path / "results"),
     ]

@@ -89,6 +89,22 @@ def test_training_imports_without_the_optional_libraries():
     assert done.returncode == 0, done.stderr
 
 
+def test_everything_imports_without_numba():
+    """Training, measuring and reporting; torch then computes."""
+    modules = "benchmarks.runner, benchmarks.speed, benchmarks.profiling, benchmarks.cost, reports.render"
+    check = "from benchmarks import engine; assert engine.installed() is None"
+    done = run_without(["numba", "llvmlite"], f"import {modules}\n{check}")
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_report_is_rendered_without_numba_and_torch(tmp_path):
+    command = ["report", "--format", "md", "--output", str(tmp_path)]
+    code = f"import sys; sys.argv[1:] = {command!r}; from benchmarks.__main__ import main; main()"
+    done = run_without(["numba", "llvmlite", "torch"], code)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "table1.md").exists()
+
+
 def test_the_command_line_starts_without_torch():
     done = run_without(["torch"], "import benchmarks.__main__, benchmarks.datasets, reports.render")
     assert done.returncode == 0, done.stderr

@@ -11,7 +11,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from benchmarks import profiling, registry
+from benchmarks import kernels, profiling, registry
+from benchmarks.engine import installed
 from benchmarks.profiling import Effort
 from reports.evidence import load_everything
 from results.errors import RequestError
@@ -39,7 +40,24 @@ def test_the_file_has_the_promised_form(tmp_path: Path) -> None:
         assert 0 < spread["q25"] <= spread["median"] <= spread["q75"] < math.inf
         assert 2 <= spread["n"] <= 3
     assert 0 < row["peak_memory_mb"] < 100
+    assert (row["kernels_latency_ms"] is None) == (installed() is None)
     assert 28_636 * 4 < row["weights_kb"] * 1e3 < 28_636 * 4 * 1.5
+
+
+@pytest.mark.skipif(installed() is None, reason="needs numba")
+def test_latency_with_kernels_is_measured_on_swapped_layers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    swapped: list[nn.Module] = []
+    monkeypatch.setattr(kernels, "swap", swapped.append)
+    (row,) = measure(tmp_path)["rows"]
+    assert len(swapped) == 1
+    spread = row["kernels_latency_ms"]
+    assert 0 < spread["q25"] <= spread["median"] <= spread["q75"] < math.inf
+    assert spread["numba"] == installed().numba
+
+
+def test_without_numba_there_is_no_latency_with_kernels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernels, "version", lambda: None)
+    assert measure(tmp_path)["rows"][0]["kernels_latency_ms"] is None
 
 
 def test_reports_can_read_it(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from PIL import Image
 from rich.console import Console
 from safetensors.torch import load_file
 
-from benchmarks import checkpoint, datasets, record, registry, runner
+from benchmarks import checkpoint, datasets, engine, record, registry, runner
 from benchmarks.augment import ImageStore
 from benchmarks.metrics import predicted
 from benchmarks.progress import Reporter
@@ -31,6 +32,7 @@ from results.store import Cell
 
 RECIPE = RECIPES["quick"].changed(size=32, epochs=3, batch=4, lr=1e-2)  # learns enough to predict some pixels
 ROOT = Path(__file__).parents[1]
+needs_kernels = pytest.mark.skipif(engine.installed() is None, reason="needs numba")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -140,20 +142,23 @@ def test_finished_cells_are_skipped(finished):
 LONGER = RECIPES["quick"].changed(size=32, epochs=8, batch=4)
 
 
-def command(root: Path, before: str = "") -> list[str]:
+def command_line(root: Path, before: str = "", *, recipe: Recipe, kernels: bool) -> list[str]:
     """The command line in a process of its own, which begins with `before` and writes a checkpoint every epoch."""
     code = (
         f"{before}import benchmarks.runner as r; r.CHECKPOINT_EVERY = 0.0; from benchmarks.__main__ import main; main()"
     )
     start = [sys.executable, "-c", code, "run", "--suite", "quick", "--network", "aulunet_v3", "--seeds", "1"]
-    return [*start, "--size", "32", "--epochs", str(LONGER.epochs), "--batch", "4", "--results", str(root)]
+    options = ["--size", "32", "--epochs", str(recipe.epochs), "--batch", "4", "--results", str(root)]
+    return [*start, *options, *([] if kernels else ["--no-kernels"])]
 
 
-def interrupt(root: Path, cell: Cell, kind: signal.Signals, epochs: int) -> subprocess.CompletedProcess:
+def interrupt(
+    root: Path, cell: Cell, kind: signal.Signals, epochs: int, start: list[str]
+) -> subprocess.CompletedProcess:
     """Start the command and send it a signal once `epochs` epochs are on disk."""
     path = cell.folder(root) / "checkpoint.safetensors"
     identity = checkpoint.identity(cell, datasets.load("synthetic", 32).fingerprint)
-    process = subprocess.Popen(command(root), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = subprocess.Popen(start, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     deadline = time.monotonic() + 120
     while checkpoint.epochs_done(path, identity) < epochs:
         assert process.poll() is None, process.communicate()[0]
@@ -165,14 +170,23 @@ def interrupt(root: Path, cell: Cell, kind: signal.Signals, epochs: int) -> subp
     return subprocess.CompletedProcess(process.args, process.returncode, output)
 
 
-def test_stopped_then_killed_then_finished_elsewhere_gives_the_same_numbers(tmp_path):
+@pytest.mark.parametrize(
+    ("kernels", "epochs", "ending"),
+    [
+        pytest.param(False, 8, signal.SIGINT, id="torch"),
+        pytest.param(True, 48, signal.SIGTERM, id="kernels", marks=needs_kernels),  # SIGTERM ends what is in background
+    ],
+)
+def test_stopped_then_killed_then_finished_elsewhere_gives_the_same_numbers(tmp_path, kernels, epochs, ending):
     """Elsewhere: other folders, another number of cores and threads."""
-    cell = cells("aulunet_v3", (1,), LONGER)[0]
+    recipe, computing = LONGER.changed(epochs=epochs), engine.installed() if kernels else engine.TORCH
+    command = partial(command_line, recipe=recipe, kernels=kernels)
+    cell = cells("aulunet_v3", (1,), recipe)[0]
     broken, whole = tmp_path / "broken", tmp_path / "whole"
-    stopped = interrupt(broken, cell, signal.SIGINT, 2)
+    stopped = interrupt(broken, cell, ending, 2, command(broken))
     assert stopped.returncode == 130
     assert "Run the same command again" in stopped.stdout
-    interrupt(broken, cell, signal.SIGKILL, 5)
+    interrupt(broken, cell, signal.SIGKILL, 5, command(broken))
     moved = tmp_path / "another machine" / "results"
     shutil.copytree(broken, moved)
     environment = os.environ | {"OMP_NUM_THREADS": "3", "LESION_BENCHMARKS_CACHE": str(tmp_path / "its cache")}
@@ -183,7 +197,8 @@ def test_stopped_then_killed_then_finished_elsewhere_gives_the_same_numbers(tmp_
         command(moved, one_core), cwd=ROOT, check=True, capture_output=True, text=True, env=environment
     )
     assert "resumed after epoch" in done.stdout
-    runner.execute([cell], job(whole, LONGER))
+    runner.execute([cell], replace(job(whole, recipe), engine=computing))
+    assert store.read_json(cell.folder(moved) / "report.json")["engine"] == computing.record()
     assert scores(moved, cell) == scores(whole, cell)
     histories = [(cell.folder(root) / "history.csv").read_text() for root in (moved, whole)]
     assert histories[0] == histories[1]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import datasets, speed
+from benchmarks import datasets, engine, speed
 from benchmarks.datasets import PreparedSet
 from benchmarks.recipe import RECIPES
 
@@ -44,8 +44,23 @@ def test_both_sides_are_measured(prepared):
     assert 0 < measured.traffic.floor < measured.traffic.eager
     assert measured.bandwidth > 0
     shown = speed.render(measured)
-    assert "2 seeds, 2 steps each a round; median (quartiles) of 3 rounds" in shown
+    assert measured.kernels is None
+    assert ", cpu: torch\n" in shown
+    assert "2 seeds, 2 steps each per round; median (quartiles) of 3 rounds" in shown
     assert f"{measured.ratio.median:.2f} (" in shown
+
+
+@pytest.mark.skipif(engine.installed() is None, reason="needs numba")
+def test_kernels_are_held_against_torch(prepared):
+    measured = speed.measure("aulunet_v3", prepared, RECIPE, (1,), 2, 3, CPU, engine.installed())
+    for spread in (measured.kernels.torch, measured.kernels.step, measured.kernels.evaluation):
+        assert 0 < spread.low <= spread.median <= spread.high < math.inf
+        assert spread.n == 3
+    assert measured.loss_difference < 1e-3
+    shown = speed.render(measured)
+    assert f"CPU kernels (numba {engine.installed().numba}" in shown
+    assert f"{measured.kernels.step.median:.2f} (" in shown
+    assert "of kernels to torch" in shown
 
 
 def test_a_round_has_the_steps_asked_for_however_small_the_split(prepared):

@@ -219,6 +219,12 @@ def test_machines_are_never_mixed(grids: dict[str, list[Grid]]) -> None:
     assert cells(grids["efficiency"][0], "unet")["latency_ms"].text == "20.0 (19.0-22.0)"
 
 
+def test_latency_with_kernels_is_a_column_of_its_own(grids: dict[str, list[Grid]]) -> None:
+    """Which is not measured in profiles from before there were kernels."""
+    texts = [cells(grids["efficiency"][0], name)["kernels_latency_ms"].text for name in ("unet", "aulunet_v3")]
+    assert texts == ["not measured", "4.0 (3.5-5.0)"]
+
+
 def test_markdown_and_latex_escape() -> None:
     columns = [Column("a", "A_b", "%"), Column("b", "B", kind="number")]
     grid = Grid("x", "Title & more", "100 %", columns, [GridRow("k", [Cell("a|b_c"), Cell("1 ± 2", bold=True)])])

@@ -1,6 +1,7 @@
 """Ten optimizer steps of the authors' own code with their own losses: our trainer takes the same ones.
 
-Each run goes through `Replicas.step`, in float64, alone and as the second of two stacked replicas.
+Each run goes through `Replicas.step`, in float64, alone with torch and with the
+CPU kernels, and as the second of two stacked replicas.
 """
 
 import numpy as np
@@ -8,6 +9,8 @@ import pytest
 import torch
 
 from baselines import malunet, ulvm_unet
+from benchmarks import engine
+from benchmarks.engine import TORCH, Engine
 from benchmarks.recipe import RECIPES
 from tests import training_vectors
 from tests.training_vectors import Vector
@@ -19,11 +22,19 @@ def worst(ours: dict[str, float], recorded: list) -> float:
     return max(abs(ours[key] - value) / max(1.0, value) for key, value in recorded)
 
 
-@pytest.mark.parametrize("replicas", [1, 2], ids=["alone", "stacked"])
+needs_kernels = pytest.mark.skipif(engine.installed() is None, reason="needs numba")
+WAYS = [
+    pytest.param(1, TORCH, id="alone"),
+    pytest.param(2, TORCH, id="stacked"),
+    pytest.param(1, engine.installed(), id="kernels", marks=needs_kernels),
+]
+
+
+@pytest.mark.parametrize(("replicas", "computing"), WAYS)
 @pytest.mark.parametrize(("network", "run"), training_vectors.available())
-def test_ten_steps_are_the_authors(network: str, run: str, replicas: int) -> None:
+def test_ten_steps_are_the_authors(network: str, run: str, replicas: int, computing: Engine) -> None:
     """To 1e-9, or to 100 times as far as the authors' own run moves when its input is changed by rounding."""
-    recorded, ours = Vector.of(network, run).recorded, training_vectors.train(network, run, replicas)
+    recorded, ours = Vector.of(network, run).recorded, training_vectors.train(network, run, replicas, computing)
     bar = {name: max(1e-9, 100 * moved) for name, moved in recorded["sensitivity"].items()}
     np.testing.assert_allclose(ours.losses, recorded["losses"], rtol=0, atol=bar["losses"])
     assert worst(ours.gradient_norms, recorded["gradient_norms_step_1"]) <= bar["gradient_norms"]

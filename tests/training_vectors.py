@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from benchmarks import losses, registry
+from benchmarks.engine import TORCH, Engine
 from benchmarks.recipe import RECIPES, Recipe
 from benchmarks.train import Replicas
 from tests.reference_vectors import fill
@@ -95,10 +96,14 @@ def given_boundary(forward: Callable[[Tensor], Any], images: Tensor, masks: Tens
     return losses.boundary_loss(forward(images), masks[:, :1], masks[:, 1:])
 
 
-def train(network: str, run: str, replicas: int) -> Trained:
-    """Repeat a run with the last of so many stacked replicas; the others start from other weights, on other images."""
+def train(network: str, run: str, replicas: int, computing: Engine = TORCH) -> Trained:
+    """Repeat a run with the last of so many stacked replicas; the others start from other weights, on other images.
+
+    computing: torch, or for one replica the CPU kernels.
+    """
     vector = Vector.of(network, run)
-    ours = Replicas(network, tuple(range(1, replicas + 1)), vector.recipe, torch.device("cpu"), torch.float64)
+    seeds, cpu = tuple(range(1, replicas + 1)), torch.device("cpu")
+    ours = Replicas(network, seeds, vector.recipe, cpu, torch.float64, engine=computing)
     assert_nothing_is_dropped(ours)
     start = registry.convert_official(network, vector.official_state())
     with torch.no_grad():
@@ -115,7 +120,8 @@ def train(network: str, run: str, replicas: int) -> Trained:
         together = (torch.stack([*(each.flip(0, 3) for _ in others), each]) for each in (images, masks))
         seen.append(ours.step(*together, draws)[-1].item())
         if step == 1:
-            gradients = {k: p.grad[-1] for k, p in ours.parameters.items() if p.grad is not None}
+            stacks = {k: p.grad.view(ours.parameters[k].shape) for k, p in ours.trained.items() if p.grad is not None}
+            gradients = {k: stack[-1] for k, stack in stacks.items()}
     weights = {name: tensor.detach()[-1] for name, tensor in ours.parameters.items()}
     means = {k: b[-1] for k, b in ours.buffers.items() if k.endswith("running_mean")}
     return Trained(seen, norms(vector, gradients), norms(vector, weights), by_official_key(vector, means))

@@ -1,0 +1,83 @@
+"""AULUNet's modules run by kernels: a class for each type, same names, same weights, same mathematics.
+
+What is so small that torch's own call costs more than it computes stays as it is: global feedback, pooled gates' 1x1.
+"""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from benchmarks.kernels.akf import akf
+from benchmarks.kernels.head import head
+from benchmarks.kernels.held import Held, held
+from benchmarks.kernels.point import point
+from benchmarks.kernels.pooling import halve
+from benchmarks.kernels.stem import stem
+from benchmarks.kernels.skip import skip
+from models import aulunet
+
+
+class KernelPointConv(aulunet.PointConv):
+    def forward(self, x: Tensor, *, up: bool = False) -> Tensor:
+        return point(x, held(self, lambda self: Held([(self.conv, "weight")], self.bn)), up=up)
+
+
+class KernelAKF(aulunet.AKF):
+    def forward(self, x: Tensor) -> Tensor:
+        weights = held(self, self._weights)
+        return akf(x, weights, weights.dilations)
+
+    @staticmethod
+    def _weights(self: aulunet.AKF) -> Held:
+        branches = [(branch, "weight") for branch in self.branches]
+        weights = Held([*branches, (self.gate, "weight"), (self.gate, "bias"), (self.fuse.conv, "weight")], self.fuse.bn)
+        weights.dilations = np.array([branch.dilation[0] for branch in self.branches])
+        return weights
+
+
+class KernelSeparableConv(aulunet.SeparableConv):
+    """An AKF of one branch."""
+
+    DILATIONS = np.array([1])
+
+    def forward(self, x: Tensor) -> Tensor:
+        weights = held(self, lambda self: Held([(self[0], "weight"), (self[1].conv, "weight")], self[1].bn))
+        return akf(x, weights, self.DILATIONS)
+
+
+class KernelLSG(aulunet.LSG):
+    def forward(self, decoder: Tensor, encoder: Tensor) -> Tensor:
+        return skip(decoder, encoder, held(self, lambda self: Held([(self.conv, "weight")], self.bn)))
+
+
+class KernelPooledLSG(aulunet.PooledLSG):
+    """Pooled first and joined then, which spares a copy of both maps."""
+
+    def forward(self, decoder: Tensor, encoder: Tensor) -> Tensor:
+        pooled = torch.cat([F.adaptive_avg_pool2d(each, 1) for each in (decoder, encoder)], dim=1)  # (B, 2C, 1, 1)
+        return torch.addcmul(decoder, self.bn(self.conv2(self.conv(pooled))).sigmoid(), encoder)
+
+
+class KernelAULUNet(aulunet.AULUNet):
+    """Stem, pooling and head by kernels, and the decoder's 1x1 convolutions below the upsampling."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        features = [self.stem_akf(stem(images, held(self.stem, lambda stem: Held([(stem[0], "weight")], stem[1]))))]
+        for mix, proj in zip(self.encoder_akf, self.encoder_proj, strict=True):
+            features.append(proj(mix(halve(features[-1]))))
+        x = self.bottleneck(features.pop())
+        for proj, gate, mix in zip(self.decoder_proj, self.decoder_skip, self.decoder_akf, strict=True):
+            x = mix(gate(proj(x, up=True), features.pop()))
+        return head(x, held(self.head, lambda head: Held([(head, "weight"), (head, "bias")])))
+
+
+KERNELS: dict[type, type] = {
+    aulunet.PointConv: KernelPointConv,
+    aulunet.AKF: KernelAKF,
+    aulunet.SeparableConv: KernelSeparableConv,
+    aulunet.LSG: KernelLSG,
+    aulunet.PooledLSG: KernelPooledLSG,
+    aulunet.AULUNet: KernelAULUNet,
+}
+"""The class that runs a type of module by kernels."""
