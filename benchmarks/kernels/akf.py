@@ -133,7 +133,7 @@ def _forward(x, layers, training, norm, z, y, out, gap, weights):
 
 @kernel
 def _backward(g, x, z, y, layers, training, stats, gap, weights, dx, dgate_w, dgate_b, dw, dnorm, dk):
-    """g (B, O, n) to the gradients of x, of the gate's weights (K, C) and bias (K,), w, norm, and branches (J, C, 9)."""
+    """g (B, O, n) to the gradients of x, the gate's weights (K, C) and bias (K,), w, norm, and branches (J, C, 9)."""
     width, branches, dilations, gate_w, _, w = layers
     batch, channels, n = x.shape
     outs, height, s = len(w), n // width, width + dilations.max()
@@ -189,8 +189,8 @@ def akf(x: Tensor, held: Held, dilations: np.ndarray) -> Tensor:
 
 
 def _values(x: Tensor, held: Held, dilations: np.ndarray, *, keep: bool) -> tuple:
-    """The result; x as an array, z mixed, y before the norm, the kernels' layers, whether the norm trains, and its statistics;
-    pooled features; shares of the branches."""
+    """The result; and what its gradient needs: x as an array, z mixed, y before the norm, the kernels' layers,
+    whether the norm trains, its statistics, pooled features, and shares of the branches."""
     (batch, channels, _, width), count = x.shape, len(dilations)
     *gate, w, _, _ = held.arrays[count:]
     gate = gate or [np.empty((0, channels), w.dtype), np.empty(0, w.dtype)]
@@ -198,7 +198,10 @@ def _values(x: Tensor, held: Held, dilations: np.ndarray, *, keep: bool) -> tupl
     out = x.new_empty(batch, len(w), *x.shape[2:])
     a, to, training = planes(x), planes(out), held.training(out.shape)
     kept = batch if keep or training else 1
-    z, y = np.empty((kept, channels, x.shape[2] * (width + dilations.max())), w.dtype), np.empty((kept, *to.shape[1:]), w.dtype)
+    z, y = (
+        np.empty((kept, channels, x.shape[2] * (width + dilations.max())), w.dtype),
+        np.empty((kept, *to.shape[1:]), w.dtype),
+    )
     gap, weights = np.empty((batch, channels)), np.empty((batch, count, channels))
     stats = _forward(a, layers, training, held.norm, z, y, to, gap, weights)
     return out, a, z, y, layers, training, stats, gap, weights

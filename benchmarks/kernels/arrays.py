@@ -4,7 +4,6 @@ Letters: B images, C channels, O rows, n pixels.
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,11 +13,6 @@ from torch import Tensor
 def array(tensor: Tensor) -> np.ndarray:
     """The values, contiguous; the tensor's own memory where it is."""
     return (tensor if tensor.is_contiguous() else tensor.contiguous()).numpy(force=True)
-
-
-def arrays(values: Iterable[Any]) -> tuple:
-    """The values with their tensors as arrays."""
-    return tuple(array(value) if isinstance(value, Tensor) else value for value in values)
 
 
 def planes(tensor: Tensor) -> np.ndarray:

@@ -8,8 +8,7 @@ Letters: O channels out.
 
 from collections.abc import Callable, Sequence
 from itertools import accumulate, pairwise
-from math import prod
-from typing import Any
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import torch
@@ -27,19 +26,20 @@ class Held:
     def __init__(self, parameters: Sequence[tuple[nn.Module, str]], norm: nn.BatchNorm2d | None = None) -> None:
         places = [*parameters, *((norm, name) for name in ("bias", "weight") if norm is not None)]
         self._places = [(module._parameters, name) for module, name in places]
-        self._norm, self._pointers, self._buffers = norm, (), () if norm is None else norm._buffers
+        self._norm: Any = norm
+        self._buffers: Any = {} if norm is None else norm._buffers
+        self._pointers: list[int] = []
         self.refresh()
 
-    def refresh(self) -> "Held":
+    def refresh(self) -> Self:
         """Look whether tensors have moved, or others see the same memory, to which gradients would go."""
-        tensors = [place[name] for place, name in self._places]
+        tensors: list[Any] = [place[name] for place, name in self._places]
         moving = [*tensors, *(self._buffers[name] for name in ("running_mean", "num_batches_tracked") if self._norm)]
         pointers = [tensor.data_ptr() for tensor in moving]
         if pointers != self._pointers or any(now is not seen for now, seen in zip(tensors, self.tensors, strict=True)):
             self._pointers, self.tensors = pointers, tensors
-            self.arrays = tuple(_matrix(tensor) for tensor in tensors)
-            self.shapes = [tensor.shape for tensor in tensors]
-            self.ends = list(accumulate((prod(shape) for shape in self.shapes), initial=0))
+            self.arrays: tuple[np.ndarray, ...] = tuple(_matrix(tensor) for tensor in tensors)
+            self.ends = list(accumulate((tensor.numel() for tensor in tensors), initial=0))
             if self._norm is not None:
                 running = self._buffers["running_mean"].numpy(), self._buffers["running_var"].numpy()
                 options = self._norm.momentum, self._norm.eps
@@ -59,15 +59,18 @@ class Held:
             raise ValueError(f"Expected more than 1 value per channel when training, got input size {list(shape)}")
         return True
 
-    def gradients(self) -> tuple[list[Tensor], list[np.ndarray]]:
+    def gradients(self) -> tuple[Sequence[Tensor], list[np.ndarray]]:
         """Room for gradients: of each tensor; the same memory as arrays, the norm's as one."""
         flat = torch.empty(self.ends[-1], dtype=self.tensors[0].dtype)
         memory = flat.numpy()
-        arrays = [memory[start:stop].reshape(a.shape) for (start, stop), a in zip(pairwise(self.ends), self.arrays)]
+        pieces = zip(pairwise(self.ends), self.arrays, strict=True)
+        arrays: list[Any] = [memory[start:stop].reshape(array.shape) for (start, stop), array in pieces]
         if self._norm is not None:
             arrays[-2:] = [memory[self.ends[-3] :].reshape(2, -1)]
-        sizes = [stop - start for start, stop in pairwise(self.ends)]
-        return [each.view(shape) for each, shape in zip(flat.split(sizes), self.shapes, strict=True)], arrays
+        return torch._utils._unflatten_dense_tensors(flat, self.tensors), arrays
+
+
+AnyHeld = TypeVar("AnyHeld", bound=Held)
 
 
 def _matrix(tensor: Tensor) -> np.ndarray:
@@ -75,9 +78,9 @@ def _matrix(tensor: Tensor) -> np.ndarray:
     return array if array.ndim == 1 else array.reshape(len(array), -1)
 
 
-def held(module: nn.Module, make: Callable[[Any], Held]) -> Held:
+def held(module: nn.Module, make: Callable[[Any], AnyHeld]) -> AnyHeld:
     """What `make(module)` made when it was first asked for, with tensors as they are now."""
     found = vars(module).get("_held")
     if found is None:
-        found = module._held = make(module)
+        found = vars(module)["_held"] = make(module)
     return found.refresh()

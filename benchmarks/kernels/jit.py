@@ -40,7 +40,7 @@ def summing(function: Callable) -> Any:
 
 
 def _compiled(function: Callable, fastmath: set[str]) -> Any:
-    dispatcher = numba.njit(nogil=True, error_model="numpy", fastmath=fastmath)(function)
+    dispatcher: Any = numba.njit(nogil=True, error_model="numpy", fastmath=fastmath)(function)
     if not numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
         dispatcher._cache = _Cache(function)
     return dispatcher

@@ -7,28 +7,13 @@ cheaper than to store it.
 Letters: B images, O channels, n pixels of an image.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
-from torch import nn
 
 from benchmarks.kernels.jit import kernel, summing
 from benchmarks.kernels.products import BLOCK, plane_sum
 
 SCALE, SHIFT, MEAN, INVERSE = range(4)
 """Rows of the statistics (4, O): y * SCALE + SHIFT is normalised; INVERSE is 1 / standard deviation."""
-
-
-def arguments(bn: nn.BatchNorm2d, shape: Sequence[int]) -> tuple:
-    """What a kernel needs of a batch norm: whether it trains, weight, bias, running mean and variance, momentum, eps.
-
-    shape: of the values to be normalised. Raises ValueError, as torch does, for a single value per channel in training.
-    """
-    if bn.training:
-        if shape[0] * shape[2] * shape[3] == 1:
-            raise ValueError(f"Expected more than 1 value per channel when training, got input size {list(shape)}")
-        bn.num_batches_tracked.add_(1)
-    return bn.training, bn.weight, bn.bias, bn.running_mean, bn.running_var, bn.momentum, bn.eps
 
 
 @summing

@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 class AdamW(torch.optim.AdamW):
-    """`torch.optim.AdamW` for CPU with the options below and one group; parameters without gradient stay as they are."""
+    """`torch.optim.AdamW` for CPU with these options; parameters without gradient stay as they are."""
 
     def __init__(
         self, params: Any, lr: float, betas: tuple[float, float], eps: float = 1e-8, weight_decay: float = 1e-2

@@ -19,7 +19,7 @@ BLOCK = 4096
 
 @kernel
 def product(w, x, x_at, y, y_at, n, add):
-    """y[:, y_at : y_at + n] = w @ x[:, x_at : x_at + n], plus what is there if `add`. w (O, C), x (C, ...), y (O, ...)."""
+    """y[:, y_at : y_at + n] = w @ x[:, x_at : x_at + n], or += if `add`. w (O, C), x (C, ...), y (O, ...)."""
     at, to = slice(x_at, x_at + n), slice(y_at, y_at + n)
     full = len(w) // 4 * 4
     for o in range(0, full, 4):

@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from benchmarks.kernels.arrays import new, planes
-from benchmarks.kernels.jit import kernel, summing
 from benchmarks.kernels.elementary import exp
 from benchmarks.kernels.held import Held
+from benchmarks.kernels.jit import kernel, summing
 from benchmarks.kernels.norm import INVERSE, MEAN, SCALE, SHIFT, means, moments, statistics
 from benchmarks.kernels.products import BLOCK, TILE, copy, outer, product, transposed
 

@@ -13,8 +13,8 @@ from benchmarks.kernels.head import head
 from benchmarks.kernels.held import Held, held
 from benchmarks.kernels.point import point
 from benchmarks.kernels.pooling import halve
-from benchmarks.kernels.stem import stem
 from benchmarks.kernels.skip import skip
+from benchmarks.kernels.stem import stem
 from models import aulunet
 
 
@@ -25,15 +25,18 @@ class KernelPointConv(aulunet.PointConv):
 
 class KernelAKF(aulunet.AKF):
     def forward(self, x: Tensor) -> Tensor:
-        weights = held(self, self._weights)
+        weights = held(self, _Branches)
         return akf(x, weights, weights.dilations)
 
-    @staticmethod
-    def _weights(self: aulunet.AKF) -> Held:
-        branches = [(branch, "weight") for branch in self.branches]
-        weights = Held([*branches, (self.gate, "weight"), (self.gate, "bias"), (self.fuse.conv, "weight")], self.fuse.bn)
-        weights.dilations = np.array([branch.dilation[0] for branch in self.branches])
-        return weights
+
+class _Branches(Held):
+    """What an AKF holds, and its dilations."""
+
+    def __init__(self, akf: aulunet.AKF) -> None:
+        branches = [(branch, "weight") for branch in akf.branches]
+        gate = [(akf.gate, "weight"), (akf.gate, "bias")]
+        super().__init__([*branches, *gate, (akf.fuse.conv, "weight")], akf.fuse.bn)
+        self.dilations = np.array([branch.dilation[0] for branch in akf.branches])
 
 
 class KernelSeparableConv(aulunet.SeparableConv):
@@ -42,7 +45,7 @@ class KernelSeparableConv(aulunet.SeparableConv):
     DILATIONS = np.array([1])
 
     def forward(self, x: Tensor) -> Tensor:
-        weights = held(self, lambda self: Held([(self[0], "weight"), (self[1].conv, "weight")], self[1].bn))
+        weights = held(self, lambda own: Held([(own[0], "weight"), (own[1].conv, "weight")], own[1].bn))
         return akf(x, weights, self.DILATIONS)
 
 
