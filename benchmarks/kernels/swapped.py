@@ -3,6 +3,8 @@
 What is so small that torch's own call costs more than it computes stays as it is: global feedback, pooled gates' 1x1.
 """
 
+from typing import Any
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -32,7 +34,7 @@ class KernelAKF(aulunet.AKF):
 class _Branches(Held):
     """What an AKF holds, and its dilations."""
 
-    def __init__(self, akf: aulunet.AKF) -> None:
+    def __init__(self, akf: Any) -> None:
         branches = [(branch, "weight") for branch in akf.branches]
         gate = [(akf.gate, "weight"), (akf.gate, "bias")]
         super().__init__([*branches, *gate, (akf.fuse.conv, "weight")], akf.fuse.bn)
