@@ -17,23 +17,28 @@ class AdamW(torch.optim.AdamW):
         self, params: Any, lr: float, betas: tuple[float, float], eps: float = 1e-8, weight_decay: float = 1e-2
     ) -> None:
         super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, fused=True)
+        self._whole: dict[int, tuple[list[Tensor], ...]] = {}  # states of groups all of whose parameters have gradients
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]  # no closure is ever taken
         """One step with the gradients that are there."""
         assert closure is None
-        for group in self.param_groups:
+        for k, group in enumerate(self.param_groups):
             parameters = [each for each in group["params"] if each.grad is not None]
-            states = [self._state(each) for each in parameters]
             if not parameters:
                 continue
-            steps = [state["step"] for state in states]
+            if len(parameters) < len(group["params"]):
+                steps, averages, squares = self._states(parameters)
+            else:
+                if k not in self._whole:
+                    self._whole[k] = self._states(parameters)
+                steps, averages, squares = self._whole[k]
             torch._foreach_add_(steps, 1)
             torch._fused_adamw_(
                 parameters,
                 [each.grad for each in parameters],
-                [state["exp_avg"] for state in states],
-                [state["exp_avg_sq"] for state in states],
+                averages,
+                squares,
                 [],
                 steps,
                 lr=group["lr"],
@@ -45,9 +50,15 @@ class AdamW(torch.optim.AdamW):
                 maximize=False,
             )
 
-    def _state(self, parameter: Tensor) -> dict[str, Tensor]:
-        state = self.state[parameter]
-        if not state:
-            state["step"] = torch.zeros((), dtype=torch.float32)
-            state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(parameter), torch.zeros_like(parameter)
-        return state
+    def load_state_dict(self, state_dict: Any) -> None:
+        """As torch does."""
+        super().load_state_dict(state_dict)
+        self._whole.clear()
+
+    def _states(self, parameters: list[Tensor]) -> tuple[list[Tensor], ...]:
+        """Steps and both averages of the parameters; zero where there are none yet."""
+        for each in parameters:
+            if not self.state[each]:
+                self.state[each]["step"] = torch.zeros((), dtype=torch.float32)
+                self.state[each] |= {name: torch.zeros_like(each) for name in ("exp_avg", "exp_avg_sq")}
+        return tuple([self.state[each][name] for each in parameters] for name in ("step", "exp_avg", "exp_avg_sq"))
