@@ -29,8 +29,11 @@ def swap(network: nn.Module) -> None:
 
     Same names, same weights, same mathematics to rounding. Not for use under vmap or autocast. Needs numba.
     """
+    from benchmarks.kernels.layers import KernelDepthwise, depthwise_of
     from benchmarks.kernels.swapped import KERNELS
 
     for module in network.modules():
         if type(module) in KERNELS:
             module.__class__ = KERNELS[type(module)]
+        elif depthwise_of(module):
+            module.__class__ = KernelDepthwise

@@ -1,4 +1,4 @@
-"""AULUNet's modules run by kernels: a class for each type, same names, same weights, same mathematics.
+"""Modules run by kernels, AULUNet's here and the others' in files of their own: a class for each type, same names, same weights, same mathematics.
 
 What is so small that torch's own call costs more than it computes stays as it is: global feedback, pooled gates' 1x1.
 """
@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from benchmarks.kernels import ege_unet, lb_unet, malunet, mamba, ulvm_unet, unext
 from benchmarks.kernels.akf import akf
 from benchmarks.kernels.head import head
 from benchmarks.kernels.held import Held, held
@@ -84,5 +85,11 @@ KERNELS: dict[type, type] = {
     aulunet.LSG: KernelLSG,
     aulunet.PooledLSG: KernelPooledLSG,
     aulunet.AULUNet: KernelAULUNet,
+    **ege_unet.KERNELS,
+    **lb_unet.KERNELS,
+    **malunet.KERNELS,
+    **mamba.KERNELS,
+    **ulvm_unet.KERNELS,
+    **unext.KERNELS,
 }
 """The class that runs a type of module by kernels."""
