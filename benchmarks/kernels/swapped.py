@@ -1,7 +1,7 @@
 """Modules run by kernels: a class for each type, same names, same weights, same mathematics.
 
-AULUNet's are here, the others' in files of their own. What is so small that torch's own call costs more than it computes
-stays as it is: global feedback, pooled gates' 1x1.
+AULUNet's are here, the others' in files of their own. What is so small that torch's own call costs more than it
+computes stays as it is: global feedback, pooled gates' 1x1.
 """
 
 from typing import Any
