@@ -293,3 +293,11 @@ def test_gelu_in_float32_is_as_near_to_float64_as_torch(scale):
     theirs, ours = (results(function, [rough], []) for function in (F.gelu, layers.gelu))
     for true, a, b in zip(results(F.gelu, [exact], []), ours, theirs, strict=True):
         assert (a - true).norm() <= 1.5 * (b - true).norm()
+
+
+@pytest.mark.parametrize("place", [(0, 0), (0, 1), (1, 0), (1, 1)])
+def test_nan_is_larger_than_all_in_pooling(place):
+    norm, y = nn.BatchNorm2d(1).double().eval(), drawn(1, 1, 4, 4).detach()
+    y[0, 0, place[0], place[1]] = float("nan")
+    ours, theirs = stages.norm_pool(y, norm, activations.RELU), F.relu(F.max_pool2d(norm(y), 2))
+    assert torch.equal(ours.isnan(), theirs.isnan()) and ours.isnan().sum() == 1
