@@ -300,4 +300,5 @@ def test_nan_is_larger_than_all_in_pooling(place):
     norm, y = nn.BatchNorm2d(1).double().eval(), drawn(1, 1, 4, 4).detach()
     y[0, 0, place[0], place[1]] = float("nan")
     ours, theirs = stages.norm_pool(y, norm, activations.RELU), F.relu(F.max_pool2d(norm(y), 2))
-    assert torch.equal(ours.isnan(), theirs.isnan()) and ours.isnan().sum() == 1
+    assert torch.equal(ours.isnan(), theirs.isnan())
+    assert ours.isnan().sum() == 1
