@@ -8,7 +8,6 @@ an objective may use (torch's generators would tie one seed's numbers to what ru
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 import torch
@@ -96,11 +95,6 @@ def boundary_loss(outputs: Any, masks: Tensor, boundary: Tensor) -> Tensor:
     main = (bce(probabilities, masks) + 2 * dice(probabilities, masks)).mean()
     sides_loss = _weighted(_side_loss, [side.sigmoid() for side in sides], masks)
     return main + sides_loss + _weighted(_side_loss, boundaries, boundary)
-
-
-def with_loss(objective: Objective, loss: Loss) -> Objective:
-    """The objective with this implementation of `bce_dice`, where it is one of those that leave the choice."""
-    return partial(objective, loss=loss) if objective in (plain, deep_supervision) else objective
 
 
 def _side_loss(probabilities: Tensor, targets: Tensor) -> Tensor:

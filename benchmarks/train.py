@@ -29,7 +29,7 @@ from benchmarks.augment import ImageStore, draw_epoch
 from benchmarks.capture import Captured, Recorder, Step, cuda_graph
 from benchmarks.cpu import fold_depthwise
 from benchmarks.engine import TORCH, Engine
-from benchmarks.losses import Objective, bce_dice_per_image, with_loss
+from benchmarks.losses import Objective, bce_dice_per_image
 from benchmarks.metrics import counts
 from benchmarks.recipe import Recipe
 from benchmarks.seeding import seeded, undisturbed
@@ -172,12 +172,12 @@ class Replicas:
 
     @property
     def objective(self) -> Objective:
-        """The network's objective, with the loss of the kernels where both allow it."""
+        """The network's objective, by kernels where there are some for it."""
         if not self.engine.kernels:
             return self.entry.objective
-        from benchmarks.kernels.loss import bce_dice
+        from benchmarks.kernels.objectives import by_kernels
 
-        return with_loss(self.entry.objective, bce_dice)
+        return by_kernels(self.entry.objective)
 
     def _adamw(self, dtype: torch.dtype) -> torch.optim.Optimizer:
         """The recipe's optimizer of what is trained."""

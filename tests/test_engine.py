@@ -234,7 +234,7 @@ def step_losses(network: str, recipe: Recipe, computing: Engine) -> np.ndarray:
 
 
 @needs_kernels
-@pytest.mark.parametrize("network", ["aulunet_v3", "ege_unet"])
+@pytest.mark.parametrize("network", ["aulunet_v3", "ege_unet", "lb_unet"])
 def test_twenty_float64_steps_are_torchs(network):
     """Eleven steps an epoch, whose last batch has other shapes; quarter turns and rotations with them."""
     recipe = RECIPES["paper"].changed(size=64, batch=4, epochs=4)
@@ -253,14 +253,18 @@ def test_objectives_take_another_implementation_of_their_loss(objective):
     def ten(logits: Tensor, targets: Tensor) -> Tensor:
         return torch.tensor(10.0)
 
-    taken = losses.with_loss(objective, ten)(forward, masks, masks, masks)
+    taken = objective(forward, masks, masks, masks, loss=ten)
     assert taken.item() == pytest.approx(10 if objective is losses.plain else 11)
 
 
-@pytest.mark.parametrize("network", ["lb_unet", "c2sdg"])
-def test_objectives_of_other_losses_are_left_alone(network):
-    objective = registry.entry(network).objective
-    assert losses.with_loss(objective, torch.add) is objective
+@needs_kernels
+def test_an_objective_without_kernels_is_left_alone():
+    from benchmarks.kernels.objectives import by_kernels
+
+    objective = registry.entry("c2sdg").objective
+    assert by_kernels(objective) is objective
+    for network in ("aulunet_v3", "ege_unet", "lb_unet"):
+        assert by_kernels(registry.entry(network).objective) is not registry.entry(network).objective
 
 
 @needs_kernels

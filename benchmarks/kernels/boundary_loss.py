@@ -14,10 +14,8 @@ from torch.autograd.function import once_differentiable
 from benchmarks.kernels.arrays import array, matrix, new
 from benchmarks.kernels.elementary import log
 from benchmarks.kernels.jit import kernel, summing
+from benchmarks.kernels.loss import LEAST, SMOOTH
 from benchmarks.kernels.products import BLOCK
-
-SMOOTH = 1.0
-"""Of Dice, in numerator and denominator."""
 
 
 @summing
@@ -57,7 +55,7 @@ def _forward(p, t, entropy_weight, dice_weight, sums):
 
 @kernel
 def _gradient_row(p, t, u, v, w, g):
-    one, least = p.dtype.type(1), p.dtype.type(1e-12)
+    one, least = p.dtype.type(1), p.dtype.type(LEAST)
     for i in range(p.size):
         slope = p[i] * (one - p[i])
         g[i] = (p[i] - t[i]) / (least if slope < least else slope) * u + v * t[i] + w

@@ -8,6 +8,7 @@ Letters: O channels out.
 
 from collections.abc import Callable, Sequence
 from itertools import accumulate, pairwise
+from operator import is_not
 from typing import Any, Self, TypeVar
 
 import numpy as np
@@ -29,6 +30,7 @@ class Held:
         self._norm: Any = norm
         self._buffers: Any = {} if norm is None else norm._buffers
         self._pointers: list[int] = []
+        self.tensors: list[Any] = []
         self.refresh()
 
     def refresh(self) -> Self:
@@ -36,7 +38,7 @@ class Held:
         tensors: list[Any] = [place[name] for place, name in self._places]
         moving = [*tensors, *(self._buffers[name] for name in ("running_mean", "num_batches_tracked") if self._norm)]
         pointers = [tensor.data_ptr() for tensor in moving]
-        if pointers != self._pointers or any(now is not seen for now, seen in zip(tensors, self.tensors, strict=True)):
+        if pointers != self._pointers or any(map(is_not, tensors, self.tensors)):
             self._pointers, self.tensors = pointers, tensors
             self.arrays: tuple[np.ndarray, ...] = tuple(_matrix(tensor) for tensor in tensors)
             self.ends = list(accumulate((tensor.numel() for tensor in tensors), initial=0))

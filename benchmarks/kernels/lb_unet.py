@@ -124,8 +124,10 @@ class KernelLBUNet(lb_unet.LBUNet):
         logits = resize(logits, size, align_corners=True)
         if not self.training:
             return logits
-        large = partial(resize, size=size, align_corners=True)
-        return logits, tuple(map(large, regions)), tuple(map(large, boundaries))
+        # Boundaries are probabilities: near 1 their last digit decides a logarithm, so torch itself resizes them.
+        by_torch = partial(F.interpolate, size=size, mode="bilinear", align_corners=True)
+        regions = [resize(each, size, align_corners=True) for each in regions]
+        return logits, tuple(regions), tuple(map(by_torch, boundaries))
 
 
 KERNELS: dict[type, type] = {
