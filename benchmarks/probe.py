@@ -201,11 +201,11 @@ class _Probe:
                 tensor.copy_(start[name])
             reseed(ANOTHER)
             self.alike(loss, self.losses(replicas, width), "loss")
-        missed = [name for name, parameter in replicas.parameters.items() if parameter.grad is None]
+        missed = [name for name, parameter in replicas.trained.items() if parameter.grad is None]
         if not missed:
             return []
         shown = ", ".join(missed[:4]) + (" and others" if len(missed) > 4 else "")
-        return [f"no gradient reaches {len(missed)} of its {len(replicas.parameters)} parameters: {shown}"]
+        return [f"no gradient reaches {len(missed)} of its {len(replicas.trained)} parameters: {shown}"]
 
     def losses(self, replicas: Replicas, width: int) -> Tensor:
         count = len(replicas)

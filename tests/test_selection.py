@@ -18,6 +18,7 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from rich.console import Console
 from safetensors.torch import load_file
 
 from benchmarks import datasets, device, record, registry, runner
@@ -25,6 +26,7 @@ from benchmarks import train as training
 from benchmarks.datasets import PreparedSet
 from benchmarks.losses import DRAWS, bce_dice
 from benchmarks.metrics import predicted
+from benchmarks.progress import Reporter
 from benchmarks.recipe import RECIPES
 from benchmarks.train import Data, EpochRecord, Progress, Replicas, evaluate, train
 from results import store
@@ -353,7 +355,7 @@ def test_evaluation_counts_the_images_it_is_limited_to():
 def test_a_run_has_no_tf32(prepared, tmp_path):
     precision = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
     data = runner.on_device(prepared, RECIPE, CPU)
-    job = runner.Job(prepared, data, RECIPE, tmp_path, CPU, None)  # nothing is trained
+    job = runner.Job(prepared, data, RECIPE, tmp_path, CPU, Reporter(Console(quiet=True)))  # nothing is trained
     try:
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
         with device.settings_of_a_run():
