@@ -175,6 +175,7 @@ def test_pictured_images_are_chosen_by_the_hash_of_their_name():
 
 
 CHANGES = {
+    "cross entropy": lambda config: {"cross_entropy": None},  # as before it was recorded
     "fingerprint": lambda config: {"fingerprint": "other"},
     "recipe settings": lambda config: {"recipe_settings": config["recipe_settings"] | {"weight_decay": 0.02}},
     "split": lambda config: {"split": config["split"] | {"rule": "sorted"}},
@@ -183,7 +184,7 @@ CHANGES = {
 
 @pytest.mark.parametrize("what", CHANGES)
 def test_a_folder_begun_otherwise_is_refused(prepared, tmp_path, what):
-    """On other data, with other settings under the same name, or on another split."""
+    """With another loss, on other data, with other settings under the same name, or on another split."""
     record.begin(CELLS[0], prepared, RECIPE, tmp_path)
     path = CELLS[0].folder(tmp_path) / "config.json"
     config = store.read_json(path)
