@@ -10,7 +10,7 @@ Letters: H x W pixels, s = W + D the distance of rows.
 
 import numpy as np
 
-from benchmarks.kernels.jit import kernel, summing
+from benchmarks.kernels.jit import kernel, row, row_sums
 from benchmarks.kernels.products import BLOCK, copy, dot, eight
 
 OUTER = np.array([0, 1, 2, 3, 5, 6, 7, 8])
@@ -38,7 +38,7 @@ def take(padded_rows, width, s, to, add):
         _copy_plus(padded_rows[i * s : i * s + width], add, to[i * width : (i + 1) * width])
 
 
-@kernel
+@row
 def _copy_plus(a, add, to):
     for p in range(a.size):
         to[p] = a[p] + add
@@ -66,7 +66,7 @@ def fused_taps(outer, centre, dilations, pad, s, at, to):
             eight(outer[j], first, second, part, True)
 
 
-@kernel
+@row
 def _nine(w, first, second, centre, base, to):
     (a0, a1, a2, a3), (a4, a5, a6, a7) = first, second
     w0, w1, w2, w3, w4, w5, w6, w7 = w[0], w[1], w[2], w[3], w[4], w[5], w[6], w[7]
@@ -95,7 +95,7 @@ def centre_sum(g, g_at, n, pad, at):
     return total
 
 
-@summing
+@row_sums
 def _eight_dots(v, first, second):
     (a0, a1, a2, a3), (a4, a5, a6, a7) = first, second
     s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = v.dtype.type(0)

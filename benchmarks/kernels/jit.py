@@ -39,8 +39,18 @@ def summing(function: Callable) -> Any:
     return _compiled(function, SUMS)
 
 
-def _compiled(function: Callable, fastmath: set[str]) -> Any:
-    dispatcher: Any = numba.njit(nogil=True, error_model="numpy", fastmath=fastmath)(function)
+def row(function: Callable) -> Any:
+    """`kernel` for the loop over one row, made part of its callers: on small maps the calls cost more than the loops."""
+    return _compiled(function, EACH, forceinline=True)
+
+
+def row_sums(function: Callable) -> Any:
+    """`summing` for the loop over one row, made part of its callers."""
+    return _compiled(function, SUMS, forceinline=True)
+
+
+def _compiled(function: Callable, fastmath: set[str], **options: bool) -> Any:
+    dispatcher: Any = numba.njit(nogil=True, error_model="numpy", fastmath=fastmath, **options)(function)
     if not numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
         dispatcher._cache = _Cache(function)
     return dispatcher

@@ -9,14 +9,14 @@ Letters: B images, O channels, n pixels of an image.
 
 import numpy as np
 
-from benchmarks.kernels.jit import kernel, summing
+from benchmarks.kernels.jit import kernel, row, row_sums
 from benchmarks.kernels.products import BLOCK, plane_sum
 
 SCALE, SHIFT, MEAN, INVERSE = range(4)
 """Rows of the statistics (4, O): y * SCALE + SHIFT is normalised; INVERSE is 1 / standard deviation."""
 
 
-@summing
+@row_sums
 def _deviations(a, middle):
     s = q = a.dtype.type(0)
     for p in range(a.size):
@@ -66,7 +66,7 @@ def statistics(count, mean, square, norm, training):
     return stats
 
 
-@kernel
+@row
 def relu_row(y, scale, shift, to):
     """to = ReLU(y * scale + shift). NaN is not <= 0 and stays, as in torch."""
     zero = y.dtype.type(0)
@@ -82,7 +82,7 @@ def relu_planes(y, stats, out):
         relu_row(y[o], stats[SCALE, o], stats[SHIFT, o], out[o])
 
 
-@summing
+@row_sums
 def _relu_sums(g, y, scale, shift, mean, inverse):
     zero = y.dtype.type(0)
     s = t = zero
@@ -125,7 +125,7 @@ def means(sums, count, training, like):
     return to
 
 
-@kernel
+@row
 def relu_gradient(g, y, stats, back, o, to):
     """to = gradient of a row of y of channel o, g being that of the ReLU's output; back: `means`."""
     zero = y.dtype.type(0)

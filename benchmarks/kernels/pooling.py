@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from benchmarks.kernels.arrays import array
-from benchmarks.kernels.jit import kernel
+from benchmarks.kernels.jit import kernel, row
 
 
 @kernel
@@ -25,7 +25,7 @@ def _forward(x, width, out):
             _halve_row(a, b, out[q, i * w : (i + 1) * w])
 
 
-@kernel
+@row
 def _halve_row(a, b, to):
     quarter = a.dtype.type(0.25)
     for j in range(to.size):
@@ -43,7 +43,7 @@ def _backward(g, width, dx):
             _double_row(g[q, i * w : (i + 1) * w], a, b)
 
 
-@kernel
+@row
 def _double_row(g, a, b):
     quarter = g.dtype.type(0.25)
     for j in range(g.size):

@@ -9,7 +9,7 @@ Letters: C channels in, O channels out, n pixels.
 
 import numpy as np
 
-from benchmarks.kernels.jit import kernel, summing
+from benchmarks.kernels.jit import kernel, row, row_sums
 
 TILE = 1024
 """Pixels at a time: a row of them is 4 kB, so that some rows fit the nearest cache."""
@@ -41,7 +41,7 @@ def product(w, x, x_at, y, y_at, n, add):
             c, more = c + 1, True
 
 
-@kernel
+@row
 def _square(w, rows, to, add):
     """Four rows of the product of w (4, 4) with four rows."""
     (a, b, c, d), (y0, y1, y2, y3) = rows, to
@@ -61,7 +61,7 @@ def _square(w, rows, to, add):
             y3[p] = w30 * a[p] + w31 * b[p] + w32 * c[p] + w33 * d[p]
 
 
-@kernel
+@row
 def eight(w, first, second, to, add):
     """to = the sum of eight rows times w (8,), plus what is there if `add`."""
     (a0, a1, a2, a3), (a4, a5, a6, a7) = first, second
@@ -76,7 +76,7 @@ def eight(w, first, second, to, add):
             to[p] = s + w4 * a4[p] + w5 * a5[p] + w6 * a6[p] + w7 * a7[p]
 
 
-@kernel
+@row
 def _four(w, rows, to, add):
     a0, a1, a2, a3 = rows
     w0, w1, w2, w3 = w[0], w[1], w[2], w[3]
@@ -88,7 +88,7 @@ def _four(w, rows, to, add):
             to[p] = w0 * a0[p] + w1 * a1[p] + w2 * a2[p] + w3 * a3[p]
 
 
-@kernel
+@row
 def one(w, a, to, add):
     """to = w times a row, plus what is there if `add`."""
     if add:
@@ -118,7 +118,7 @@ def outer(a, a_at, b, b_at, n, to):
             c += 1
 
 
-@summing
+@row_sums
 def _dots(a, b0, b1, b2, b3):
     s0 = s1 = s2 = s3 = a.dtype.type(0)
     for p in range(a.size):
@@ -129,7 +129,7 @@ def _dots(a, b0, b1, b2, b3):
     return s0, s1, s2, s3
 
 
-@summing
+@row_sums
 def dot(a, b):
     """Sum of the products of two rows."""
     s = a.dtype.type(0)
@@ -138,7 +138,7 @@ def dot(a, b):
     return s
 
 
-@summing
+@row_sums
 def _block_sum(a):
     s = a.dtype.type(0)
     for p in range(a.size):
@@ -165,7 +165,7 @@ def transposed(w):
     return to
 
 
-@kernel
+@row
 def copy(a, to):
     """to = a, rows of one length."""
     for p in range(a.size):

@@ -13,12 +13,12 @@ from torch.autograd.function import once_differentiable
 from benchmarks.kernels.arrays import new, planes
 from benchmarks.kernels.elementary import exp
 from benchmarks.kernels.held import Held
-from benchmarks.kernels.jit import kernel, summing
+from benchmarks.kernels.jit import kernel, row, row_sums
 from benchmarks.kernels.norm import INVERSE, MEAN, SCALE, SHIFT, means, moments, statistics
 from benchmarks.kernels.products import BLOCK, TILE, copy, outer, product, transposed
 
 
-@kernel
+@row
 def _gated_row(y, scale, shift, d, e, out):
     one = y.dtype.type(1)
     for p in range(y.size):
@@ -63,7 +63,7 @@ def _forward(d, e, w, training, norm, y, out):
     return stats
 
 
-@summing
+@row_sums
 def _gate_row(g, y, e, scale, shift, mean, inverse, dv, de):
     """dv = gradient of the gate's argument v, de = gradient of e beside the gate; sums of dv, and with normalised y."""
     one = y.dtype.type(1)
@@ -79,7 +79,7 @@ def _gate_row(g, y, e, scale, shift, mean, inverse, dv, de):
     return s, t
 
 
-@kernel
+@row
 def _norm_row(dv, y, scale, mean, a, b, to):
     for p in range(y.size):
         to[p] = scale * (dv[p] - a - (y[p] - mean) * b)

@@ -9,7 +9,7 @@ Letters: h x w pixels of the small plane.
 
 import numpy as np
 
-from benchmarks.kernels.jit import kernel
+from benchmarks.kernels.jit import kernel, row
 
 EVEN, ODD, NEXT, PREVIOUS = range(4)
 """Rows of a table (4, n): e and d of sample m; e of m + 1 and d of m - 1, or 0, with which these lean on m."""
@@ -40,14 +40,14 @@ def double(low, rows, columns, strip, to):
             _double_row(strip, columns[EVEN], columns[ODD], to[at : at + 2 * w])
 
 
-@kernel
+@row
 def _blend(a, b, share, to):
     rest = a.dtype.type(1) - share
     for j in range(a.size):
         to[j] = rest * a[j] + share * b[j]
 
 
-@kernel
+@row
 def _double_row(strip, even, odd, to):
     one = strip.dtype.type(1)
     for j in range(even.size):
@@ -74,7 +74,7 @@ def double_gradient(high, rows, columns, strip, to):
         _double_row_gradient(strip, columns, to[m * w : (m + 1) * w])
 
 
-@kernel
+@row
 def _lean(even, odd, after, before, shares, to):
     one = to.dtype.type(1)
     a, b, c, d = one - shares[EVEN], one - shares[ODD], shares[NEXT], shares[PREVIOUS]
@@ -82,7 +82,7 @@ def _lean(even, odd, after, before, shares, to):
         to[j] = a * even[j] + b * odd[j] + c * after[j] + d * before[j]
 
 
-@kernel
+@row
 def _double_row_gradient(strip, columns, to):
     one, even, odd, after, before = to.dtype.type(1), columns[EVEN], columns[ODD], columns[NEXT], columns[PREVIOUS]
     for j in range(to.size):
