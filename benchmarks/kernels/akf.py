@@ -194,7 +194,7 @@ def _values(x: Tensor, held: Held, dilations: np.ndarray, *, keep: bool) -> tupl
     (batch, channels, _, width), count = x.shape, len(dilations)
     *gate, w, _, _ = held.arrays[count:]
     gate = gate or [np.empty((0, channels), w.dtype), np.empty(0, w.dtype)]
-    layers = width, np.stack(held.arrays[:count]), dilations, *gate, w
+    layers = width, np.concatenate(held.arrays[:count]).reshape(count, channels, 9), dilations, *gate, w
     out = x.new_empty(batch, len(w), *x.shape[2:])
     a, to, training = planes(x), planes(out), held.training(out.shape)
     kept = batch if keep or training else 1

@@ -18,7 +18,8 @@ def array(tensor: Tensor) -> np.ndarray:
 def planes(tensor: Tensor) -> np.ndarray:
     """(B, C, H, W) as (B, C, n)."""
     values = array(tensor)
-    return values.reshape(*values.shape[:2], values.shape[2] * values.shape[3])
+    batch, channels, height, width = values.shape
+    return values.reshape(batch, channels, height * width)
 
 
 def matrix(tensor: Tensor) -> np.ndarray:

@@ -41,6 +41,7 @@ class Held:
         if pointers != self._pointers or any(map(is_not, tensors, self.tensors)):
             self._pointers, self.tensors = pointers, tensors
             self.arrays: tuple[np.ndarray, ...] = tuple(_matrix(tensor) for tensor in tensors)
+            self._shapes = [tuple(tensor.shape) for tensor in tensors]
             self.ends = list(accumulate((tensor.numel() for tensor in tensors), initial=0))
             if self._norm is not None:
                 running = self._buffers["running_mean"].numpy(), self._buffers["running_var"].numpy()
@@ -63,13 +64,13 @@ class Held:
 
     def gradients(self) -> tuple[Sequence[Tensor], list[np.ndarray]]:
         """Room for gradients: of each tensor; the same memory as arrays, the norm's as one."""
-        flat = torch.empty(self.ends[-1], dtype=self.tensors[0].dtype)
-        memory = flat.numpy()
-        pieces = zip(pairwise(self.ends), self.arrays, strict=True)
-        arrays: list[Any] = [memory[start:stop].reshape(array.shape) for (start, stop), array in pieces]
+        memory = np.empty(self.ends[-1], self.arrays[0].dtype)
+        pieces = [memory[start:stop] for start, stop in pairwise(self.ends)]
+        tensors = [torch.from_numpy(piece.reshape(shape)) for piece, shape in zip(pieces, self._shapes, strict=True)]
+        arrays: list[Any] = [piece.reshape(each.shape) for piece, each in zip(pieces, self.arrays, strict=True)]
         if self._norm is not None:
             arrays[-2:] = [memory[self.ends[-3] :].reshape(2, -1)]
-        return torch._utils._unflatten_dense_tensors(flat, self.tensors), arrays
+        return tensors, arrays
 
 
 AnyHeld = TypeVar("AnyHeld", bound=Held)
