@@ -60,19 +60,25 @@ def fused_taps(outer, centre, dilations, pad, s, at, to):
     for start in range(0, to.size, BLOCK):
         part, here = to[start : min(start + BLOCK, to.size)], at + start
         first, second = taps(pad, s, dilations[0], here, part.size)
-        _nine(outer[0], first, second, centre, pad[here : here + part.size], part)
+        nine(outer[0], first, second, centre, pad[here : here + part.size], part, False)
         for j in range(1, len(outer)):
             first, second = taps(pad, s, dilations[j], here, part.size)
             eight(outer[j], first, second, part, True)
 
 
 @row
-def _nine(w, first, second, centre, base, to):
+def nine(w, first, second, centre, base, to, add):
+    """to = the sum of eight rows times w (8,) and of `base` times `centre`, plus what is there if `add`."""
     (a0, a1, a2, a3), (a4, a5, a6, a7) = first, second
     w0, w1, w2, w3, w4, w5, w6, w7 = w[0], w[1], w[2], w[3], w[4], w[5], w[6], w[7]
-    for p in range(to.size):
-        s = w0 * a0[p] + w1 * a1[p] + w2 * a2[p] + w3 * a3[p]
-        to[p] = centre * base[p] + s + w4 * a4[p] + w5 * a5[p] + w6 * a6[p] + w7 * a7[p]
+    if add:
+        for p in range(to.size):
+            s = w0 * a0[p] + w1 * a1[p] + w2 * a2[p] + w3 * a3[p]
+            to[p] += centre * base[p] + s + w4 * a4[p] + w5 * a5[p] + w6 * a6[p] + w7 * a7[p]
+    else:
+        for p in range(to.size):
+            s = w0 * a0[p] + w1 * a1[p] + w2 * a2[p] + w3 * a3[p]
+            to[p] = centre * base[p] + s + w4 * a4[p] + w5 * a5[p] + w6 * a6[p] + w7 * a7[p]
 
 
 @kernel

@@ -40,7 +40,7 @@ def summing(function: Callable) -> Any:
 
 
 def row(function: Callable) -> Any:
-    """`kernel` for the loop over one row, made part of its callers: on small maps the calls cost more than the loops."""
+    """`kernel` for the loop over one row, made part of its callers: on small maps calls cost more than loops."""
     return _compiled(function, EACH, forceinline=True)
 
 
@@ -49,8 +49,8 @@ def row_sums(function: Callable) -> Any:
     return _compiled(function, SUMS, forceinline=True)
 
 
-def _compiled(function: Callable, fastmath: set[str], **options: bool) -> Any:
-    dispatcher: Any = numba.njit(nogil=True, error_model="numpy", fastmath=fastmath, **options)(function)
+def _compiled(function: Callable, fastmath: set[str], *, forceinline: bool = False) -> Any:
+    dispatcher: Any = numba.njit(nogil=True, error_model="numpy", fastmath=fastmath, forceinline=forceinline)(function)
     if not numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
         dispatcher._cache = _Cache(function)
     return dispatcher

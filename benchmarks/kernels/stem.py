@@ -11,11 +11,11 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from benchmarks.kernels.arrays import planes
-from benchmarks.kernels.depthwise import CENTRE, OUTER, centre_sum, padded, place, take, tap_sums, taps
+from benchmarks.kernels.depthwise import CENTRE, OUTER, centre_sum, nine, padded, place, take, tap_sums, taps
 from benchmarks.kernels.held import Held
 from benchmarks.kernels.jit import kernel
 from benchmarks.kernels.norm import means, moments, relu_gradient, relu_planes, relu_sums, statistics
-from benchmarks.kernels.products import TILE, eight, product
+from benchmarks.kernels.products import TILE
 
 
 @kernel
@@ -35,15 +35,14 @@ def _split(w, transposed):
 @kernel
 def _convolve(outer_taps, centres, pads, width, s, first, strip, to):
     """to (O, n) = convolution of padded planes (C, ...) whose first pixel is at `first`."""
-    zero, height, rows = to.dtype.type(0), to.shape[1] // width, strip.shape[1] // s
+    zero, height, rows = to.dtype.type(0), to.shape[1] // width, strip.size // s
     for i in range(0, height, rows):
         m, at = min(rows, height - i), first + i * s
-        product(centres, pads, at, strip, 0, m * s, False)
         for o in range(to.shape[0]):
             for c in range(len(pads)):
                 upper, lower = taps(pads[c], s, 1, at, m * s)
-                eight(outer_taps[o, c], upper, lower, strip[o, : m * s], True)
-            take(strip[o], width, s, to[o, i * width : (i + m) * width], zero)
+                nine(outer_taps[o, c], upper, lower, centres[o, c], pads[c, at : at + m * s], strip[: m * s], c > 0)
+            take(strip, width, s, to[o, i * width : (i + m) * width], zero)
 
 
 @kernel
@@ -53,7 +52,7 @@ def _forward(x, width, w, training, norm, y, out):
     outs, s = len(w), width + 1
     pads, first = padded(channels, n // width, width, 1, x)
     outer_taps, centres = _split(w, False)
-    strip = np.empty((outs, max(1, TILE // s) * s), x.dtype)
+    strip = np.empty(max(1, TILE // s) * s, x.dtype)
     mean, square, count = np.zeros(outs), np.zeros(outs), 0
     stats = statistics(1, mean, square, norm, False)
     for b in range(batch):
@@ -83,7 +82,7 @@ def _backward(g, x, y, width, w, training, stats, dx, dw, dnorm):
     pads, first = padded(channels, height, width, 1, x)
     dpads, _ = padded(outs, height, width, 1, x)
     outer_taps, centres = _split(w, True)
-    strip, dy = np.empty((channels, max(1, TILE // s) * s), x.dtype), np.empty(n, x.dtype)
+    strip, dy = np.empty(max(1, TILE // s) * s, x.dtype), np.empty(n, x.dtype)
     total, into = np.zeros((outs, channels, 9)), np.zeros(8)
     for b in range(batch):
         for c in range(channels):
