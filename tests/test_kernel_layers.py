@@ -176,6 +176,12 @@ def test_blocks_of_lb_unet(size):
     assert_same_module(awake(lb_unet.LargeKernelConv(5)), drawn(2, 5, *size))
 
 
+@pytest.mark.parametrize("size", [(16, 10), (5, 7), (2, 1)])
+def test_attentions_of_malunet(size):
+    assert_same_module(awake(malunet.DilatedGatedAttention(8, 12)), drawn(3, 8, *size))
+    assert_same_module(awake(malunet.InvertedExternalAttention(8)), drawn(3, 8, *size))
+
+
 @pytest.mark.parametrize("boundary", [True, False])
 def test_fusion_of_predictions(boundary):
     maps = [drawn(2, 1, 5, 7, seed=k) for k in (2, 3)][: 1 + boundary]
@@ -268,6 +274,8 @@ def test_what_is_not_finite_shows_as_in_torch(value):
     for module in (
         ege_unet.GroupHadamardProductAttention(8, 8),
         lb_unet.GroupShuffleAttention(8, 8),
+        malunet.DilatedGatedAttention(8, 8),
+        malunet.InvertedExternalAttention(8),
         Mamba(channels=8),
     ):
         inputs = x if not isinstance(module, Mamba) else x[0]

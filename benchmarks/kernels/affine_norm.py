@@ -52,6 +52,13 @@ def statistics(y, gamma, beta, eps, groups, running_mean, running_var, momentum,
         for b in range(batch):
             for c in range(channels):
                 means[b, c], squares[b, c] = _moments(y[b, c])
+    of_moments(means, squares, n, gamma, beta, eps, groups, running_mean, running_var, momentum, training, stats)
+
+
+@kernel
+def of_moments(means, squares, n, gamma, beta, eps, groups, running_mean, running_var, momentum, training, stats):
+    """`stats` from mean and sum of squared deviations, (B, C) float64 each, of planes of n pixels; else as `statistics`."""
+    batch, channels = means.shape
     for c in range(channels):
         mean, variance = np.float64(0), np.float64(0)
         if groups == BATCH:

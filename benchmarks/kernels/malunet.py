@@ -13,6 +13,7 @@ from torch import Tensor
 from baselines import malunet
 from benchmarks.kernels.activations import GELU, IDENTITY
 from benchmarks.kernels.attention_bridge import combine, pixel_gate, pool
+from benchmarks.kernels.gated_attention import KernelDilatedGatedAttention, KernelExternalAttention
 from benchmarks.kernels.layers import first_conv
 from benchmarks.kernels.stages import norm_pool, norm_resize, resize
 
@@ -48,4 +49,9 @@ class KernelMALUNet(malunet.MALUNet):
         return resize(self.final(x), (height, width), IDENTITY, align_corners=True)
 
 
-KERNELS: dict[type, type] = {malunet.Bridge: KernelBridge, malunet.MALUNet: KernelMALUNet}
+KERNELS: dict[type, type] = {
+    malunet.Bridge: KernelBridge,
+    malunet.DilatedGatedAttention: KernelDilatedGatedAttention,
+    malunet.InvertedExternalAttention: KernelExternalAttention,
+    malunet.MALUNet: KernelMALUNet,
+}

@@ -1,0 +1,240 @@
+"""Layers over small maps with images and channels side by side in the vector lanes.
+
+Where a map has 16 x 16 pixels or fewer, a plane fills vectors badly, and its borders, nine sums and single calls cost
+more than the taps. With the pixels outermost, (H, W, B, C), every loop runs over B * C neighbours in memory, borders
+are a row of zeros, and a 1x1 convolution of all images is one matrix product.
+
+Letters: B images, C channels, H x W pixels, n = H * W, L = B * C lanes, K taps a side.
+"""
+
+import numpy as np
+
+from benchmarks.kernels.jit import kernel
+from benchmarks.kernels.products import copy
+
+STRETCH = 64  # pixels that are summed in their own type before float64 takes over
+
+
+@kernel
+def fill(row, value):
+    """Set a row to a value."""
+    for q in range(row.size):
+        row[q] = value
+
+
+@kernel
+def _nine(rows, w, bias, out):
+    """out (L,) = bias plus nine rows times w (9, L)."""
+    x0, x1, x2, x3, x4, x5, x6, x7, x8 = rows
+    w0, w1, w2, w3, w4, w5, w6, w7, w8 = w[0], w[1], w[2], w[3], w[4], w[5], w[6], w[7], w[8]
+    for q in range(out.size):
+        out[q] = (
+            (bias[q] + w0[q] * x0[q] + w1[q] * x1[q] + w2[q] * x2[q])
+            + (w3[q] * x3[q] + w4[q] * x4[q] + w5[q] * x5[q])
+            + (w6[q] * x6[q] + w7[q] * x7[q] + w8[q] * x8[q])
+        )
+
+
+@kernel
+def _five(rows, w, out):
+    """out (L,) += five rows times w (5, L)."""
+    x0, x1, x2, x3, x4 = rows
+    w0, w1, w2, w3, w4 = w[0], w[1], w[2], w[3], w[4]
+    for q in range(out.size):
+        out[q] += w0[q] * x0[q] + w1[q] * x1[q] + w2[q] * x2[q] + w3[q] * x3[q] + w4[q] * x4[q]
+
+
+@kernel
+def _at(x, zero, i, j):
+    """The lanes of pixel (i, j) of x (H, W, L), zeros outside."""
+    return x[i, j] if 0 <= i < x.shape[0] and 0 <= j < x.shape[1] else zero
+
+
+@kernel
+def _convolve(x, w, dilation, bias, y):
+    """y (H, W, L): w (K * K, L) over x (H, W, L) with a border of zeros, plus bias (L,). K is 3 or 5."""
+    zero, d = np.zeros(x.shape[2], x.dtype), dilation
+    for i in range(x.shape[0]):
+        for j in range(x.shape[1]):
+            if len(w) == 9:
+                above = _at(x, zero, i - d, j - d), _at(x, zero, i - d, j), _at(x, zero, i - d, j + d)
+                here = _at(x, zero, i, j - d), x[i, j], _at(x, zero, i, j + d)
+                below = _at(x, zero, i + d, j - d), _at(x, zero, i + d, j), _at(x, zero, i + d, j + d)
+                _nine(above + here + below, w, bias, y[i, j])
+                continue
+            copy(bias, y[i, j])
+            for k in range(5):
+                r = i + (k - 2) * d
+                near = _at(x, zero, r, j - d), _at(x, zero, r, j), _at(x, zero, r, j + d)
+                row = _at(x, zero, r, j - 2 * d), near[0], near[1], near[2], _at(x, zero, r, j + 2 * d)
+                _five(row, w[5 * k : 5 * k + 5], y[i, j])
+
+
+@kernel
+def _spread(w, batch, turned):
+    """w (C, K, K) as (K * K, B * C), the same for each image; turned by half a turn, if so."""
+    channels, count = len(w), w.shape[1] * w.shape[2]
+    flat, to = w.reshape(channels, count), np.empty((count, batch * channels), w.dtype)
+    for t in range(count):
+        for b in range(batch):
+            for c in range(channels):
+                to[t, b * channels + c] = flat[c, count - 1 - t if turned else t]
+    return to
+
+
+@kernel
+def depthwise(x, w, dilation, bias, y):
+    """A depthwise convolution of x (H, W, L) to y (H, W, L), with w (C, K, K), K 3 or 5, and bias (C,)."""
+    batch = x.shape[2] // len(w)
+    lanes = np.empty(x.shape[2], x.dtype)
+    for b in range(batch):
+        copy(bias, lanes[b * len(w) : (b + 1) * len(w)])
+    _convolve(x, _spread(w, batch, False), dilation, lanes, y)
+
+
+@kernel
+def _add_product(a, b, to):
+    for q in range(to.size):
+        to[q] += a[q] * b[q]
+
+
+@kernel
+def _add(a, to):
+    for q in range(to.size):
+        to[q] += a[q]
+
+
+@kernel
+def _move(a, to):
+    """Add a row to `to`, float64, and set it to 0."""
+    for q in range(to.size):
+        to[q] += a[q]
+    fill(a, 0)
+
+
+@kernel
+def _tap_sums(g, x, side, dilation, dw, db):
+    """Add to dw (K * K, L) and db (L,), float64, the sums of g (H, W, L) times what lies under each tap, and of g."""
+    height, width = g.shape[:2]
+    parts = np.zeros((len(dw) + 1, g.shape[2]), g.dtype)
+    lines = max(STRETCH // width, 1)
+    for i in range(height):
+        for j in range(width):
+            for t in range(len(dw)):
+                r, s = i + (t // side - side // 2) * dilation, j + (t % side - side // 2) * dilation
+                if 0 <= r < height and 0 <= s < width:
+                    _add_product(g[i, j], x[r, s], parts[t])
+            _add(g[i, j], parts[len(dw)])
+        if (i + 1) % lines == 0 or i == height - 1:
+            for t in range(len(dw)):
+                _move(parts[t], dw[t])
+            _move(parts[len(dw)], db)
+
+
+@kernel
+def depthwise_back(g, x, w, dilation, dx, dw, db):
+    """Gradients of `depthwise`: dx, and dw (C, K, K) and db (C,), float64 and zero at first."""
+    channels, side = w.shape[:2]
+    batch, count = x.shape[2] // channels, side * side
+    _convolve(g, _spread(w, batch, True), dilation, np.zeros(x.shape[2], x.dtype), dx)
+    taps, plain = np.zeros((count, x.shape[2])), np.zeros(x.shape[2])
+    _tap_sums(g, x, side, dilation, taps, plain)
+    flat = dw.reshape(channels, count)
+    for b in range(batch):
+        _add(plain[b * channels : (b + 1) * channels], db)
+        for c in range(channels):
+            for t in range(count):
+                flat[c, t] += taps[t, b * channels + c]
+
+
+@kernel
+def lane_sums(x, to):
+    """Add the sums over the pixels of x (n, L) to to (L,), float64."""
+    part = np.zeros(x.shape[1], x.dtype)
+    for start in range(0, len(x), STRETCH):
+        for p in range(start, min(start + STRETCH, len(x))):
+            _add(x[p], part)
+        _move(part, to)
+
+
+@kernel
+def product_sums(a, b, to):
+    """Add the sums over the pixels of a times b, (n, L) both, to to (L,), float64."""
+    part = np.zeros(a.shape[1], a.dtype)
+    for start in range(0, len(a), STRETCH):
+        for p in range(start, min(start + STRETCH, len(a))):
+            _add_product(a[p], b[p], part)
+        _move(part, to)
+
+
+@kernel
+def _deviations(row, near, squares, rest):
+    for q in range(row.size):
+        deviation = row[q] - near[q]
+        squares[q] += deviation * deviation
+        rest[q] += deviation
+
+
+@kernel
+def moments(y, means, squares):
+    """Mean and sum of squared deviations, (L,) float64, of each lane of y (n, L)."""
+    n, lanes = y.shape
+    fill(means, 0)
+    fill(squares, 0)
+    lane_sums(y, means)
+    near, parts, rest = np.empty(lanes, y.dtype), np.zeros((2, lanes), y.dtype), np.zeros(lanes)
+    for q in range(lanes):
+        near[q] = means[q] / n
+    for start in range(0, n, STRETCH):
+        for p in range(start, min(start + STRETCH, n)):
+            _deviations(y[p], near, parts[0], parts[1])
+        _move(parts[0], squares)
+        _move(parts[1], rest)
+    for q in range(lanes):
+        shift = rest[q] / n
+        means[q] = np.float64(near[q]) + shift
+        squares[q] -= n * shift * shift
+
+
+@kernel
+def _scaled(row, scale, shift, to):
+    for q in range(row.size):
+        to[q] = row[q] * scale[q] + shift[q]
+
+
+@kernel
+def scaled(y, scale, shift, out):
+    """out (n, L) = y times scale (L,) plus shift (L,)."""
+    for p in range(len(y)):
+        _scaled(y[p], scale, shift, out[p])
+
+
+@kernel
+def _normalised_products(d, y, mean, inverse, to):
+    for q in range(d.size):
+        to[q] += d[q] * ((y[q] - mean[q]) * inverse[q])
+
+
+@kernel
+def norm_sums(d, y, mean, inverse, sums):
+    """sums (2, L), float64 and zero at first: of d (n, L), and of d times the normalised y."""
+    lane_sums(d, sums[0])
+    part = np.zeros(d.shape[1], d.dtype)
+    for start in range(0, len(d), STRETCH):
+        for p in range(start, min(start + STRETCH, len(d))):
+            _normalised_products(d[p], y[p], mean, inverse, part)
+        _move(part, sums[1])
+
+
+@kernel
+def _norm_back(d, y, scale, mean, lines, to):
+    offset, slope = lines
+    for q in range(d.size):
+        to[q] = scale[q] * d[q] - offset[q] - slope[q] * (y[q] - mean[q])
+
+
+@kernel
+def norm_back(d, y, scale, mean, offset, slope, dy):
+    """dy (n, L) from the gradient d on the norm's output; dy may be d."""
+    for p in range(len(d)):
+        _norm_back(d[p], y[p], scale, mean, (offset, slope), dy[p])
