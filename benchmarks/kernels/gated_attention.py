@@ -20,15 +20,15 @@ from benchmarks.kernels.activations import GELU
 from benchmarks.kernels.arrays import array
 from benchmarks.kernels.lane_layers import (
     Gradients,
-    Normed,
+    NormedDepthwise,
     activated,
     activated_back,
     as_lanes,
     as_planes,
-    depthwise,
-    depthwise_back,
     normed,
     normed_back,
+    normed_depthwise,
+    normed_depthwise_back,
     point,
     point_back,
     rows,
@@ -39,22 +39,20 @@ class _Separable(NamedTuple):
     """The result of a `DepthwiseSeparable` and what its way back needs."""
 
     layers: Any
-    x: Tensor
-    norm: Normed
+    inner: NormedDepthwise
     out: Tensor
 
 
 def _separable(x: Tensor, layers: Any) -> _Separable:
-    norm = normed(depthwise(x, layers.depthwise), layers.norm)
-    return _Separable(layers, x, norm, point(norm.out, layers.pointwise))
+    inner = normed_depthwise(x, [layers.depthwise], layers.norm)
+    return _Separable(layers, inner, point(inner.norm.out, layers.pointwise))
 
 
 def _separable_back(gradient: Tensor, saved: _Separable) -> tuple[Tensor, Gradients]:
     """Gradients of x, and of the parameters in the order of the layers."""
-    to_norm, of_point = point_back(gradient, saved.norm.out, saved.layers.pointwise)
-    to_y, of_norm = normed_back(to_norm, saved.norm)
-    to_x, of_taps = depthwise_back(to_y, saved.x, saved.layers.depthwise)
-    return to_x, (*of_taps, *of_norm, *of_point)
+    to_inner, of_point = point_back(gradient, saved.inner.norm.out, saved.layers.pointwise)
+    to_x, of_inner = normed_depthwise_back(to_inner, saved.inner)
+    return to_x, (*of_inner, *of_point)
 
 
 def _parameters(modules: Iterable[Any]) -> list[Tensor]:
@@ -68,23 +66,21 @@ class _DilatedGated(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, block: Any, *parameters: Tensor) -> Tensor:
-        parts = [as_lanes(part) for part in x.chunk(malunet.GROUPS, dim=1)]
-        pairs = zip(block.dilated, parts, strict=True)
-        norm = normed(torch.cat([depthwise(part, conv) for conv, part in pairs], dim=3), block.norm)
-        before = point(norm.out, block.mix)
+        inner = normed_depthwise(as_lanes(x), block.dilated, block.norm)
+        before = point(inner.norm.out, block.mix)
         mixed, unit = activated(before, GELU), block.gau
         gate, value = _separable(mixed, unit.gate), _separable(mixed, unit.value)
         attended = torch.empty_like(mixed)
         external_memory.gated(array(gate.out).reshape(-1), array(value.out).reshape(-1), array(attended).reshape(-1))
         output = _separable(attended, unit.output)
         out = activated(output.out, GELU).add_(point(mixed, unit.residual))
-        ctx.rest = block, parts, norm, before, mixed, gate, value, output
+        ctx.rest = block, inner, before, mixed, gate, value, output
         return as_planes(out)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        block, parts, norm, before, mixed, gate, value, output = ctx.rest
+        block, inner, before, mixed, gate, value, output = ctx.rest
         g = as_lanes(gradient)
         to_attended, of_output = _separable_back(activated_back(g, output.out, GELU), output)
         to_gate, to_value = torch.empty_like(mixed), torch.empty_like(mixed)
@@ -94,16 +90,10 @@ class _DilatedGated(torch.autograd.Function):
         through_gate, of_gate = _separable_back(to_gate, gate)
         through_value, of_value = _separable_back(to_value, value)
         to_mixed.add_(through_gate).add_(through_value)
-        to_norm, of_mix = point_back(activated_back(to_mixed, before, GELU), norm.out, block.mix)
-        to_joined, of_norm = normed_back(to_norm, norm)
-        to_x, of_taps = torch.empty_like(to_joined), []
-        quarters = zip(to_joined.chunk(malunet.GROUPS, dim=3), parts, block.dilated, strict=True)
-        for k, (part, x, conv) in enumerate(quarters):
-            to_part, of_conv = depthwise_back(part.contiguous(), x, conv)
-            to_x.chunk(malunet.GROUPS, dim=3)[k].copy_(to_part)
-            of_taps += of_conv
+        to_inner, of_mix = point_back(activated_back(to_mixed, before, GELU), inner.norm.out, block.mix)
+        to_x, of_inner = normed_depthwise_back(to_inner, inner)
         of_unit = *of_gate, *of_value, *of_output, *of_residual
-        return as_planes(to_x), None, *of_taps, *of_norm, *of_mix, *of_unit
+        return as_planes(to_x), None, *of_inner, *of_mix, *of_unit
 
 
 def _gated_layers(block: Any) -> list[nn.Module]:

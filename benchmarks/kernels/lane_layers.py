@@ -3,14 +3,15 @@
 Letters: B images, C channels in, O out, H x W pixels, n = H * W, L = B * C lanes.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from benchmarks.kernels import activations, affine_norm, lanes
-from benchmarks.kernels.arrays import array, tensors
+from benchmarks.kernels import activations, lanes
+from benchmarks.kernels.arrays import array
 
 Gradients = tuple[Tensor, ...]
 
@@ -30,11 +31,6 @@ def rows(x: Tensor) -> np.ndarray:
     return array(x).reshape(x.shape[0] * x.shape[1], -1)
 
 
-def maps(x: Tensor) -> np.ndarray:
-    """(H, W, B, C) as (H, W, L)."""
-    return array(x).reshape(*x.shape[:2], -1)
-
-
 def point(x: Tensor, conv: Any) -> Tensor:
     """A 1x1 convolution to (H, W, B, O)."""
     weight, flat = conv.weight.detach().flatten(1).t(), x.flatten(0, 2)
@@ -48,21 +44,6 @@ def point_back(gradient: Tensor, x: Tensor, conv: Any) -> tuple[Tensor, Gradient
     to_weight = torch.mm(g.t(), flat).view_as(weight)
     to_bias = () if conv.bias is None else (g.sum(dim=0),)
     return torch.mm(g, weight.flatten(1)).view_as(x), (to_weight, *to_bias)
-
-
-def depthwise(x: Tensor, conv: Any) -> Tensor:
-    """A depthwise convolution with a border of zeros."""
-    out = torch.empty_like(x)
-    lanes.depthwise(maps(x), array(conv.weight)[:, 0], conv.dilation[0], array(conv.bias), maps(out))
-    return out
-
-
-def depthwise_back(gradient: Tensor, x: Tensor, conv: Any) -> tuple[Tensor, Gradients]:
-    """Gradients of x, and of weight and bias."""
-    kernels, to_x = array(conv.weight)[:, 0], torch.empty_like(x)
-    to_kernels, to_bias = np.zeros(kernels.shape), np.zeros(len(kernels))
-    lanes.depthwise_back(maps(gradient), maps(x), kernels, conv.dilation[0], maps(to_x), to_kernels, to_bias)
-    return to_x, tuple(tensors((to_kernels[:, None], to_bias), gradient))
 
 
 def activated(x: Tensor, activation: int) -> Tensor:
@@ -85,36 +66,62 @@ class Normed(NamedTuple):
     """The result of a group norm and what its way back needs."""
 
     y: Tensor
-    module: nn.GroupNorm
+    module: Any
     stats: np.ndarray
     """(4, B, C), see `affine_norm`."""
     out: Tensor
 
 
-def normed(y: Tensor, module: nn.GroupNorm) -> Normed:
+def normed(y: Tensor, module: Any) -> Normed:
     """Group norm of y."""
-    values, gamma, out = rows(y), array(module.weight), torch.empty_like(y)
-    stats, both = np.empty((4, *y.shape[2:]), gamma.dtype), np.empty((2, *y.shape[2:]))
-    lanes.moments(values, both[0].reshape(-1), both[1].reshape(-1))
-    none = gamma[:0], gamma[:0], 0.0, True
-    affine_norm.of_moments(
-        both[0], both[1], len(values), gamma, array(module.bias), module.eps, module.num_groups, *none, stats
-    )
-    flat = stats.reshape(4, -1)
-    lanes.scaled(values, flat[affine_norm.SCALE], flat[affine_norm.SHIFT], rows(out))
+    gamma, out = array(module.weight), torch.empty_like(y)
+    stats = np.empty((4, *y.shape[2:]), gamma.dtype)
+    lanes.norm(array(y), gamma, array(module.bias), module.eps, module.num_groups, stats, array(out))
     return Normed(y, module, stats, out)
 
 
 def normed_back(gradient: Tensor, saved: Normed) -> tuple[Tensor, Gradients]:
     """Gradients of y, and of weight and bias."""
     y, module, stats, _ = saved
-    flat, gamma, to_y = stats.reshape(4, -1), array(module.weight), torch.empty_like(y)
-    scale, mean, inverse = flat[affine_norm.SCALE], flat[affine_norm.MEAN], flat[affine_norm.INVERSE]
-    sums, lines = np.zeros((2, *y.shape[2:])), np.empty((2, *y.shape[2:]), gamma.dtype)
-    lanes.norm_sums(rows(gradient), rows(y), mean, inverse, sums.reshape(2, -1))
-    to_gamma, to_beta = np.empty_like(gamma), np.empty_like(gamma)
-    n, groups = y.shape[0] * y.shape[1], module.num_groups
-    affine_norm.coefficients(sums, stats, gamma, n, groups, True, lines, to_gamma, to_beta)
-    offset, slope = lines.reshape(2, -1)
-    lanes.norm_back(rows(gradient), rows(y), scale, mean, offset, slope, rows(to_y))
-    return to_y, (torch.from_numpy(to_gamma), torch.from_numpy(to_beta))
+    gamma, to_y, both = array(module.weight), torch.empty_like(y), y.new_empty(2, y.shape[3])
+    lanes.norm_back(array(gradient), array(y), gamma, module.num_groups, stats, array(to_y), *array(both))
+    return to_y, both.unbind()
+
+
+class NormedDepthwise(NamedTuple):
+    """The result of depthwise convolutions with a border of zeros and a group norm, and what its way back needs."""
+
+    x: Tensor
+    kernels: np.ndarray
+    """(C, K, K)."""
+    dilations: np.ndarray
+    norm: Normed
+
+
+def normed_depthwise(x: Tensor, convolutions: Sequence[Any], module: Any) -> NormedDepthwise:
+    """The convolutions have equal parts of the channels each."""
+    kernels = np.concatenate([array(conv.weight)[:, 0] for conv in convolutions])
+    bias = np.concatenate([array(conv.bias) for conv in convolutions])
+    dilations = np.array([conv.dilation[0] for conv in convolutions])
+    y, out, stats = torch.empty_like(x), torch.empty_like(x), np.empty((4, *x.shape[2:]), bias.dtype)
+    options = array(module.weight), array(module.bias), module.eps, module.num_groups
+    lanes.normed_depthwise(array(x), kernels, dilations, bias, *options, array(y), stats, array(out))
+    return NormedDepthwise(x, kernels, dilations, Normed(y, module, stats, out))
+
+
+def normed_depthwise_back(gradient: Tensor, saved: NormedDepthwise) -> tuple[Tensor, Gradients]:
+    """Gradients of x, and of weight and bias of all convolutions and of the norm. Overwrites its argument."""
+    x, kernels, dilations, (y, module, stats, _) = saved
+    to_x, channels, taps = torch.empty_like(x), x.shape[3], kernels[0].size
+    flat = x.new_empty((taps + 3) * channels)
+    to_kernels, *to_rest = flat.split([taps * channels, channels, channels, channels])
+    to_kernels = to_kernels.view(channels, 1, *kernels.shape[1:])
+    of_all = array(to_kernels)[:, 0], *(array(each) for each in to_rest)
+    gamma, groups = array(module.weight), module.num_groups
+    lanes.normed_depthwise_back(
+        array(gradient), array(x), kernels, dilations, gamma, groups, array(y), stats, array(to_x), *of_all
+    )
+    to_bias, *of_norm = to_rest
+    count = len(dilations)
+    pairs = zip(to_kernels.chunk(count), to_bias.chunk(count), strict=True)
+    return to_x, (*(each for pair in pairs for each in pair), *of_norm)

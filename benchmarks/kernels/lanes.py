@@ -9,6 +9,7 @@ Letters: B images, C channels, H x W pixels, n = H * W, L = B * C lanes, K taps 
 
 import numpy as np
 
+from benchmarks.kernels.affine_norm import INVERSE, MEAN, SCALE, SHIFT, coefficients, of_moments
 from benchmarks.kernels.jit import kernel
 from benchmarks.kernels.products import copy
 
@@ -83,13 +84,62 @@ def _spread(w, batch, turned):
 
 
 @kernel
-def depthwise(x, w, dilation, bias, y):
-    """A depthwise convolution of x (H, W, L) to y (H, W, L), with w (C, K, K), K 3 or 5, and bias (C,)."""
-    batch = x.shape[2] // len(w)
-    lanes = np.empty(x.shape[2], x.dtype)
-    for b in range(batch):
-        copy(bias, lanes[b * len(w) : (b + 1) * len(w)])
-    _convolve(x, _spread(w, batch, False), dilation, lanes, y)
+def _part(x, first, to):
+    """Channels of x (H, W, B, C) from `first` on to to (H, W, B, Q)."""
+    for i in range(x.shape[0]):
+        for j in range(x.shape[1]):
+            for b in range(x.shape[2]):
+                for c in range(to.shape[3]):
+                    to[i, j, b, c] = x[i, j, b, first + c]
+
+
+@kernel
+def _put(part, first, x):
+    """The reverse of `_part`."""
+    for i in range(x.shape[0]):
+        for j in range(x.shape[1]):
+            for b in range(x.shape[2]):
+                for c in range(part.shape[3]):
+                    x[i, j, b, first + c] = part[i, j, b, c]
+
+
+@kernel
+def _maps(x):
+    """(H, W, B, C) as (H, W, L)."""
+    return x.reshape(x.shape[0], x.shape[1], x.shape[2] * x.shape[3])
+
+
+@kernel
+def _rows(x):
+    """(H, W, B, C) as (n, L)."""
+    return x.reshape(x.shape[0] * x.shape[1], x.shape[2] * x.shape[3])
+
+
+@kernel
+def _depthwise(x, w, dilation, bias, y):
+    lanes = np.empty((x.shape[2], x.shape[3]), x.dtype)
+    for b in range(len(lanes)):
+        copy(bias, lanes[b])
+    _convolve(_maps(x), _spread(w, len(lanes), False), dilation, lanes.reshape(lanes.size), _maps(y))
+
+
+@kernel
+def depthwise(x, w, dilations, bias, y):
+    """A depthwise convolution of x (H, W, B, C) to y, with w (C, K, K), K 3 or 5, and bias (C,).
+
+    As many equal parts of the channels as there are `dilations` have one each.
+    """
+    if len(dilations) == 1:
+        _depthwise(x, w, dilations[0], bias, y)
+        return
+    width = len(w) // len(dilations)
+    shape = x.shape[0], x.shape[1], x.shape[2], width
+    part, result = np.empty(shape, x.dtype), np.empty(shape, x.dtype)
+    for k in range(len(dilations)):
+        at = slice(k * width, (k + 1) * width)
+        _part(x, k * width, part)
+        _depthwise(part, w[at], dilations[k], bias[at], result)
+        _put(result, k * width, y)
 
 
 @kernel
@@ -132,19 +182,39 @@ def _tap_sums(g, x, side, dilation, dw, db):
 
 
 @kernel
-def depthwise_back(g, x, w, dilation, dx, dw, db):
-    """Gradients of `depthwise`: dx, and dw (C, K, K) and db (C,), float64 and zero at first."""
+def _depthwise_back(g, x, w, dilation, dx, dw, db):
     channels, side = w.shape[:2]
-    batch, count = x.shape[2] // channels, side * side
-    _convolve(g, _spread(w, batch, True), dilation, np.zeros(x.shape[2], x.dtype), dx)
-    taps, plain = np.zeros((count, x.shape[2])), np.zeros(x.shape[2])
-    _tap_sums(g, x, side, dilation, taps, plain)
-    flat = dw.reshape(channels, count)
-    for b in range(batch):
-        _add(plain[b * channels : (b + 1) * channels], db)
-        for c in range(channels):
-            for t in range(count):
-                flat[c, t] += taps[t, b * channels + c]
+    lanes, count = x.shape[2] * channels, side * side
+    _convolve(_maps(g), _spread(w, x.shape[2], True), dilation, np.zeros(lanes, x.dtype), _maps(dx))
+    taps, plain = np.zeros((count, lanes)), np.zeros(lanes)
+    _tap_sums(_maps(g), _maps(x), side, dilation, taps, plain)
+    whole, total = dw.reshape(channels, count), np.zeros((count + 1, channels))
+    for b in range(x.shape[2]):
+        at = slice(b * channels, (b + 1) * channels)
+        for t in range(count):
+            _add(taps[t, at], total[t])
+        _add(plain[at], total[count])
+    for c in range(channels):
+        db[c] = total[count, c]
+        for t in range(count):
+            whole[c, t] = total[t, c]
+
+
+@kernel
+def depthwise_back(g, x, w, dilations, dx, dw, db):
+    """Gradients of `depthwise`: dx, dw (C, K, K) and db (C,)."""
+    if len(dilations) == 1:
+        _depthwise_back(g, x, w, dilations[0], dx, dw, db)
+        return
+    width = len(w) // len(dilations)
+    shape = x.shape[0], x.shape[1], x.shape[2], width
+    from_g, part, result = np.empty(shape, x.dtype), np.empty(shape, x.dtype), np.empty(shape, x.dtype)
+    for k in range(len(dilations)):
+        at = slice(k * width, (k + 1) * width)
+        _part(g, k * width, from_g)
+        _part(x, k * width, part)
+        _depthwise_back(from_g, part, w[at], dilations[k], result, dw[at], db[at])
+        _put(result, k * width, dx)
 
 
 @kernel
@@ -176,7 +246,7 @@ def _deviations(row, near, squares, rest):
 
 
 @kernel
-def moments(y, means, squares):
+def _moments(y, means, squares):
     """Mean and sum of squared deviations, (L,) float64, of each lane of y (n, L)."""
     n, lanes = y.shape
     fill(means, 0)
@@ -203,10 +273,16 @@ def _scaled(row, scale, shift, to):
 
 
 @kernel
-def scaled(y, scale, shift, out):
-    """out (n, L) = y times scale (L,) plus shift (L,)."""
-    for p in range(len(y)):
-        _scaled(y[p], scale, shift, out[p])
+def norm(y, gamma, beta, eps, groups, stats, out):
+    """Group norm of y (H, W, B, C), and its `stats` (4, B, C), see `affine_norm`."""
+    values, none = _rows(y), gamma[:0]
+    both = np.empty((2, y.shape[2], y.shape[3]))
+    flat, lines = both.reshape(2, values.shape[1]), stats.reshape(4, values.shape[1])
+    _moments(values, flat[0], flat[1])
+    of_moments(both[0], both[1], len(values), gamma, beta, eps, groups, none, none, 0.0, True, stats)
+    to = _rows(out)
+    for p in range(len(values)):
+        _scaled(values[p], lines[SCALE], lines[SHIFT], to[p])
 
 
 @kernel
@@ -216,7 +292,7 @@ def _normalised_products(d, y, mean, inverse, to):
 
 
 @kernel
-def norm_sums(d, y, mean, inverse, sums):
+def _norm_sums(d, y, mean, inverse, sums):
     """sums (2, L), float64 and zero at first: of d (n, L), and of d times the normalised y."""
     lane_sums(d, sums[0])
     part = np.zeros(d.shape[1], d.dtype)
@@ -227,14 +303,33 @@ def norm_sums(d, y, mean, inverse, sums):
 
 
 @kernel
-def _norm_back(d, y, scale, mean, lines, to):
-    offset, slope = lines
+def _norm_back(d, y, scale, mean, offset, slope, to):
     for q in range(d.size):
         to[q] = scale[q] * d[q] - offset[q] - slope[q] * (y[q] - mean[q])
 
 
 @kernel
-def norm_back(d, y, scale, mean, offset, slope, dy):
-    """dy (n, L) from the gradient d on the norm's output; dy may be d."""
-    for p in range(len(d)):
-        _norm_back(d[p], y[p], scale, mean, (offset, slope), dy[p])
+def norm_back(d, y, gamma, groups, stats, dy, dgamma, dbeta):
+    """Gradients of `norm`: dy, which may be d, and dgamma and dbeta (C,)."""
+    gradient, values, to = _rows(d), _rows(y), _rows(dy)
+    lanes, shape = values.shape[1], (2, y.shape[2], y.shape[3])
+    flat, sums, lines = stats.reshape(4, lanes), np.zeros(shape), np.empty(shape, y.dtype)
+    _norm_sums(gradient, values, flat[MEAN], flat[INVERSE], sums.reshape(2, lanes))
+    coefficients(sums, stats, gamma, len(values), groups, True, lines, dgamma, dbeta)
+    line = lines.reshape(2, lanes)
+    for p in range(len(values)):
+        _norm_back(gradient[p], values[p], flat[SCALE], flat[MEAN], line[0], line[1], to[p])
+
+
+@kernel
+def normed_depthwise(x, w, dilations, bias, gamma, beta, eps, groups, y, stats, out):
+    """`norm` of `depthwise`, whose result is y."""
+    depthwise(x, w, dilations, bias, y)
+    norm(y, gamma, beta, eps, groups, stats, out)
+
+
+@kernel
+def normed_depthwise_back(g, x, w, dilations, gamma, groups, y, stats, dx, dw, db, dgamma, dbeta):
+    """Gradients of `normed_depthwise`, in g's place that of y."""
+    norm_back(g, y, gamma, groups, stats, g, dgamma, dbeta)
+    depthwise_back(g, x, w, dilations, dx, dw, db)
