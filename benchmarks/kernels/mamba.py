@@ -1,7 +1,7 @@
 """Mamba by two kernels: the causal convolution with SiLU, and the selective scan with its step sizes, skip and gate.
 
-The scan is sequential, one token after the other, with the N states of a channel side by side in a vector; torch must
-run it over chunks in parallel, which takes each step twice. The recurrence and its gradient stand in
+The scan is sequential, one token after the other, with the channels of eight sequences side by side in the vector
+lanes; torch must run it over chunks in parallel, which takes each step twice. The recurrence and its gradient stand in
 `baselines.selective_scan`; the states are computed again on the way back.
 
 Letters: B sequences, L tokens, D channels, N states, K taps.
@@ -17,7 +17,7 @@ from torch.autograd.function import once_differentiable
 from baselines import mamba
 from benchmarks.kernels.arrays import array, new, tensors
 from benchmarks.kernels.elementary import exp, log
-from benchmarks.kernels.jit import kernel, summing
+from benchmarks.kernels.jit import kernel
 from benchmarks.kernels.products import copy
 
 
@@ -96,20 +96,91 @@ def _softplus(x, to):
         to[p] = x[p] if x[p] > beyond else v
 
 
+SIDE = 8  # sequences side by side: lane d * SIDE + s is channel d of sequence s
+
+
 @kernel
-def _step(state, decays, a, delta, b, x):
-    """One token of one channel: the state moves on, and decays are kept."""
-    for n in range(state.size):
-        decays[n] = exp(delta * a[n])
-        state[n] = decays[n] * state[n] + x * b[n]
+def _gather(x, first, t, to):
+    """Token t of SIDE sequences of x (B, L, D) into to (D * SIDE,); what is beyond B stays."""
+    for s in range(min(SIDE, len(x) - first)):
+        row = x[first + s, t]
+        for d in range(row.size):
+            to[d * SIDE + s] = row[d]
 
 
-@summing
-def _read(state, c):
-    total = state.dtype.type(0)
-    for n in range(state.size):
-        total += state[n] * c[n]
-    return total
+@kernel
+def _scatter(lanes, first, t, to):
+    """The reverse of `_gather`."""
+    for s in range(min(SIDE, len(to) - first)):
+        row = to[first + s, t]
+        for d in range(row.size):
+            row[d] = lanes[d * SIDE + s]
+
+
+@kernel
+def _spread(values, to):
+    """values (SIDE,) over and over in to."""
+    v0, v1, v2, v3, v4, v5, v6, v7 = (
+        values[0], values[1], values[2], values[3], values[4], values[5], values[6], values[7]
+    )
+    for q in range(0, to.size, SIDE):
+        to[q], to[q + 1], to[q + 2], to[q + 3] = v0, v1, v2, v3
+        to[q + 4], to[q + 5], to[q + 6], to[q + 7] = v4, v5, v6, v7
+
+
+@kernel
+def _collect(lanes, to):
+    """to (SIDE,) = the sum over channels of lanes."""
+    zero = lanes.dtype.type(0)
+    s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = zero
+    for q in range(0, lanes.size, SIDE):
+        s0 += lanes[q]
+        s1 += lanes[q + 1]
+        s2 += lanes[q + 2]
+        s3 += lanes[q + 3]
+        s4 += lanes[q + 4]
+        s5 += lanes[q + 5]
+        s6 += lanes[q + 6]
+        s7 += lanes[q + 7]
+    to[0], to[1], to[2], to[3], to[4], to[5], to[6], to[7] = s0, s1, s2, s3, s4, s5, s6, s7
+
+
+@kernel
+def _lanes_of(a):
+    """a (D, N) as (N, D * SIDE)."""
+    to = np.empty((a.shape[1], len(a) * SIDE), a.dtype)
+    for n in range(len(to)):
+        for q in range(to.shape[1]):
+            to[n, q] = a[q // SIDE, n]
+    return to
+
+
+@kernel
+def _step(state, a, delta, x, b, decays, new):
+    """One token of one state: new = decays * state + x * b, decays = exp(delta * a); all rows of lanes."""
+    for q in range(new.size):
+        decays[q] = exp(delta[q] * a[q])
+        new[q] = decays[q] * state[q] + x[q] * b[q]
+
+
+@kernel
+def _add_product(a, b, to):
+    for q in range(to.size):
+        to[q] += a[q] * b[q]
+
+
+@kernel
+def _product(a, b, to):
+    for q in range(to.size):
+        to[q] = a[q] * b[q]
+
+
+@kernel
+def _gated(y, gate, out):
+    """out = y silu(gate), flat arrays."""
+    one = y.dtype.type(1)
+    for p in range(out.size):
+        out[p] = y[p] * (gate[p] / (one + exp(-gate[p])))
 
 
 @kernel
@@ -118,75 +189,136 @@ def _scan_forward(u, raw, a, b, c, skip, gate, delta, y, out):
 
     u, raw, gate, delta, y: (B, L, D). a: (D, N). b, c: (B, L, N). skip: (D,). y comes with the skip.
     """
-    one = u.dtype.type(1)
-    state, decays = np.empty(a.shape, u.dtype), np.empty(a.shape[1], u.dtype)
-    for i in range(len(u)):
-        _fill(state.reshape(state.size), 0)
-        for t in range(u.shape[1]):
-            _softplus(raw[i, t], delta[i, t])
-            for d in range(u.shape[2]):
-                _step(state[d], decays, a[d], delta[i, t, d], b[i, t], delta[i, t, d] * u[i, t, d])
-                y[i, t, d] = _read(state[d], c[i, t]) + skip[d] * u[i, t, d]
-            row, to, z = y[i, t], out[i, t], gate[i, t]
-            for d in range(row.size):
-                to[d] = row[d] * (z[d] / (one + exp(-z[d])))
+    tokens, states = u.shape[1], a.shape[1]
+    rates = _lanes_of(a)
+    m = rates.shape[1]
+    _softplus(raw.reshape(raw.size), delta.reshape(raw.size))
+    rows, skips = np.zeros((4, m), u.dtype), np.repeat(skip, SIDE)
+    step, value, x, total = rows[0], rows[1], rows[2], rows[3]
+    side, wide, decays = np.zeros((2, states, SIDE), u.dtype), np.empty((2, m), u.dtype), np.empty(m, u.dtype)
+    both = np.empty((2, states, m), u.dtype)
+    for first in range(0, len(u), SIDE):
+        _fill(both.reshape(both.size), 0)
+        for t in range(tokens):
+            _gather(delta, first, t, step)
+            _gather(u, first, t, value)
+            _gather(b, first, t, side[0].reshape(states * SIDE))
+            _gather(c, first, t, side[1].reshape(states * SIDE))
+            _product(step, value, x)
+            _product(skips, value, total)
+            old, new = both[t % 2], both[1 - t % 2]
+            for n in range(states):
+                _spread(side[0, n], wide[0])
+                _spread(side[1, n], wide[1])
+                _step(old[n], rates[n], step, x, wide[0], decays, new[n])
+                _add_product(new[n], wide[1], total)
+            _scatter(total, first, t, y)
+    _gated(y.reshape(y.size), gate.reshape(y.size), out.reshape(y.size))
 
 
 @kernel
-def _add_scaled(row, f, to):
-    for n in range(to.size):
-        to[n] += f * row[n]
+def _ungated(g, y, gate, dgate, dy):
+    """Both gradients of `_gated`, flat arrays."""
+    one = y.dtype.type(1)
+    for p in range(g.size):
+        s = one / (one + exp(-gate[p]))
+        dgate[p] = g[p] * y[p] * s * (one + gate[p] * (one - s))
+        dy[p] = g[p] * gate[p] * s
 
 
-@summing
-def _state_back(carried, decays, before, a, delta, da):
-    """What the gradient of a state, `carried`, passes on: returns that of delta, and adds to da."""
-    d_delta = a.dtype.type(0)
-    for n in range(carried.size):
-        g = carried[n] * decays[n]
-        s = g * before[n]
-        d_delta += s * a[n]
-        da[n] += s * delta
-        carried[n] = g
-    return d_delta
+@kernel
+def _read_back(gy, state, c, b, x, carried, dx, dc, db):
+    """What reads and feeds a state passes on: to `carried`, the state's gradient, and to dx, both added to, dc and db."""
+    for q in range(gy.size):
+        g = carried[q] + gy[q] * c[q]
+        carried[q] = g
+        dc[q] = state[q] * gy[q]
+        db[q] = g * x[q]
+        dx[q] += g * b[q]
+
+
+@kernel
+def _state_back(carried, decays, before, a, delta, ddelta, da):
+    """What the gradient of a state passes on: to the state before it, and adds to ddelta and da."""
+    for q in range(carried.size):
+        g = carried[q] * decays[q]
+        s = g * before[q]
+        ddelta[q] += s * a[q]
+        da[q] += s * delta[q]
+        carried[q] = g
+
+
+@kernel
+def _run(delta, u, b, first, rates, states, decays):
+    """The scan again for SIDE sequences: `states` (L + 1, N, lanes) and `decays` (L, N, lanes)."""
+    count, m = rates.shape
+    rows, side, wide = np.zeros((3, m), u.dtype), np.zeros((count, SIDE), u.dtype), np.empty(m, u.dtype)
+    _fill(states[0].reshape(count * m), 0)
+    for t in range(u.shape[1]):
+        _gather(delta, first, t, rows[0])
+        _gather(u, first, t, rows[1])
+        _gather(b, first, t, side.reshape(count * SIDE))
+        _product(rows[0], rows[1], rows[2])
+        for n in range(count):
+            _spread(side[n], wide)
+            _step(states[t, n], rates[n], rows[0], rows[2], wide, decays[t, n], states[t + 1, n])
+
+
+@kernel
+def _finish(raw, delta, value, gy, skips, dx, ddelta, draw, du):
+    """From the gradients of delta u, dx, and of delta, those of raw and u; rows of lanes."""
+    one, beyond = raw.dtype.type(1), raw.dtype.type(20)
+    for q in range(raw.size):
+        slope = one if raw[q] > beyond else one - exp(-delta[q])
+        draw[q] = (ddelta[q] + dx[q] * value[q]) * slope
+        du[q] = dx[q] * delta[q] + gy[q] * skips[q]
 
 
 @kernel
 def _scan_backward(g, u, raw, a, b, c, skip, gate, delta, y, du, draw, da, db, dc, dskip, dgate):
-    """All gradients of `_scan_forward`, da (D, N) and dskip (D,) in float64; these, db and dc are added to."""
-    one, beyond = u.dtype.type(1), u.dtype.type(20)
-    tokens, channels = u.shape[1:]
-    shape = (tokens + 1, channels, a.shape[1])
-    states, decays = np.empty(shape, u.dtype), np.empty(shape, u.dtype)
-    carried, share, gy = np.empty(a.shape, u.dtype), np.empty(a.shape, u.dtype), np.empty(channels, u.dtype)
-    for i in range(len(u)):
-        for values in (states[0], carried, share):
-            _fill(values.reshape(values.size), 0)
-        for t in range(tokens):
-            copy(states[t].reshape(carried.size), states[t + 1].reshape(carried.size))
-            for d in range(channels):
-                x = delta[i, t, d] * u[i, t, d]
-                _step(states[t + 1, d], decays[t, d], a[d], delta[i, t, d], b[i, t], x)
+    """All gradients of `_scan_forward`, da (D, N) and dskip (D,) in float64 and added to."""
+    tokens, count, size = u.shape[1], a.shape[1], u.size
+    rates, skips, dy = _lanes_of(a), np.repeat(skip, SIDE), np.empty(u.shape, u.dtype)
+    _ungated(g.reshape(size), y.reshape(size), gate.reshape(size), dgate.reshape(size), dy.reshape(size))
+    m = rates.shape[1]
+    states, decays = np.empty((tokens + 1, count, m), u.dtype), np.empty((tokens, count, m), u.dtype)
+    carried, share, of_skip = np.empty((count, m), u.dtype), np.empty((count, m), u.dtype), np.empty(m)
+    rows, wide, side = np.zeros((9, m), u.dtype), np.empty((4, m), u.dtype), np.zeros((4, count, SIDE), u.dtype)
+    step, value, gy, old, x, dx, d_step = rows[0], rows[1], rows[2], rows[3], rows[4], rows[5], rows[6]
+    to_raw, to_u, flat = rows[7], rows[8], side.reshape(4, count * SIDE)
+    for first in range(0, len(u), SIDE):
+        _run(delta, u, b, first, rates, states, decays)
+        for each in (carried, share):
+            _fill(each.reshape(each.size), 0)
+        _fill(of_skip, 0)
         for t in range(tokens - 1, -1, -1):
-            row, whole, z, to = y[i, t], g[i, t], gate[i, t], dgate[i, t]
-            for d in range(channels):
-                s = one / (one + exp(-z[d]))
-                to[d] = whole[d] * row[d] * s * (one + z[d] * (one - s))
-                gy[d] = whole[d] * z[d] * s
-            for d in range(channels):
-                step, value = delta[i, t, d], u[i, t, d]
-                _add_scaled(c[i, t], gy[d], carried[d])
-                _add_scaled(states[t + 1, d], gy[d], dc[i, t])
-                _add_scaled(carried[d], step * value, db[i, t])
-                dx = _read(carried[d], b[i, t])
-                d_step = _state_back(carried[d], decays[t, d], states[t, d], a[d], step, share[d])
-                du[i, t, d] = dx * step + gy[d] * skip[d]
-                d_step += dx * value
-                slope = one if raw[i, t, d] > beyond else one - exp(-step)
-                draw[i, t, d] = d_step * slope
-                dskip[d] += gy[d] * value
-        for d in range(channels):
-            _add_scaled(share[d], 1, da[d])
+            for source, to in ((delta, step), (u, value), (dy, gy), (raw, old), (b, flat[0]), (c, flat[1])):
+                _gather(source, first, t, to)
+            _product(step, value, x)
+            _fill(dx, 0)
+            _fill(d_step, 0)
+            for n in range(count):
+                _spread(side[0, n], wide[0])
+                _spread(side[1, n], wide[1])
+                _read_back(gy, states[t + 1, n], wide[1], wide[0], x, carried[n], dx, wide[2], wide[3])
+                _collect(wide[2], side[2, n])
+                _collect(wide[3], side[3, n])
+                _state_back(carried[n], decays[t, n], states[t, n], rates[n], step, d_step, share[n])
+            _add_product(gy, value, of_skip)
+            _finish(old, step, value, gy, skips, dx, d_step, to_raw, to_u)
+            for lanes, to in ((to_raw, draw), (to_u, du), (flat[2], dc), (flat[3], db)):
+                _scatter(lanes, first, t, to)
+        _add_lanes(share, of_skip, min(SIDE, len(u) - first), da, dskip)
+
+
+@kernel
+def _add_lanes(share, of_skip, sequences, da, dskip):
+    """Add the lanes (N, D * SIDE) and (D * SIDE,) of some sequences to da (D, N) and dskip (D,)."""
+    for d in range(len(dskip)):
+        for q in range(d * SIDE, d * SIDE + sequences):
+            dskip[d] += of_skip[q]
+            for n in range(len(share)):
+                da[d, n] += share[n, q]
 
 
 class _Scan(torch.autograd.Function):
