@@ -7,6 +7,7 @@ lanes; torch must run it over chunks in parallel, which takes each step twice. T
 Letters: B sequences, L tokens, D channels, N states, K taps.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -97,6 +98,7 @@ def _softplus(x, to):
 
 
 SIDE = 8  # sequences side by side: lane d * SIDE + s is channel d of sequence s
+SEGMENT = 32  # tokens whose states are kept on the way back: they fit the second cache
 
 
 @kernel
@@ -184,10 +186,11 @@ def _gated(y, gate, out):
 
 
 @kernel
-def _scan_forward(u, raw, a, b, c, skip, gate, delta, y, out):
+def _scan_forward(u, raw, a, b, c, skip, gate, delta, y, starts, out):
     """out (B, L, D) = (y + skip u) silu(gate), y the scan of u with the steps delta = softplus(raw).
 
-    u, raw, gate, delta, y: (B, L, D). a: (D, N). b, c: (B, L, N). skip: (D,). y comes with the skip.
+    u, raw, gate, delta, y: (B, L, D). a: (D, N). b, c: (B, L, N). skip: (D,). y comes with the skip. starts: the states
+    before each segment, (B / SIDE, L / SEGMENT, N, D * SIDE), both quotients rounded up.
     """
     tokens, states = u.shape[1], a.shape[1]
     rates = _lanes_of(a)
@@ -207,6 +210,8 @@ def _scan_forward(u, raw, a, b, c, skip, gate, delta, y, out):
             _product(step, value, x)
             _product(skips, value, total)
             old, new = both[t % 2], both[1 - t % 2]
+            if t % SEGMENT == 0:
+                copy(old.reshape(old.size), starts[first // SIDE, t // SEGMENT].reshape(old.size))
             for n in range(states):
                 _spread(side[0, n], wide[0])
                 _spread(side[1, n], wide[1])
@@ -249,15 +254,14 @@ def _state_back(carried, decays, before, a, delta, ddelta, da):
 
 
 @kernel
-def _run(delta, u, b, first, rates, states, decays):
-    """The scan again for SIDE sequences: `states` (L + 1, N, lanes) and `decays` (L, N, lanes)."""
+def _run(delta, u, b, first, begin, rates, states, decays):
+    """A segment of SIDE sequences again: `states` (SEGMENT + 1, N, lanes), the first given, and `decays`."""
     count, m = rates.shape
     rows, side, wide = np.zeros((3, m), u.dtype), np.zeros((count, SIDE), u.dtype), np.empty(m, u.dtype)
-    _fill(states[0].reshape(count * m), 0)
-    for t in range(u.shape[1]):
-        _gather(delta, first, t, rows[0])
-        _gather(u, first, t, rows[1])
-        _gather(b, first, t, side.reshape(count * SIDE))
+    for t in range(min(SEGMENT, u.shape[1] - begin)):
+        _gather(delta, first, begin + t, rows[0])
+        _gather(u, first, begin + t, rows[1])
+        _gather(b, first, begin + t, side.reshape(count * SIDE))
         _product(rows[0], rows[1], rows[2])
         for n in range(count):
             _spread(side[n], wide)
@@ -275,23 +279,26 @@ def _finish(raw, delta, value, gy, skips, dx, ddelta, draw, du):
 
 
 @kernel
-def _scan_backward(g, u, raw, a, b, c, skip, gate, delta, y, du, draw, da, db, dc, dskip, dgate):
+def _scan_backward(g, u, raw, a, b, c, skip, gate, delta, y, starts, du, draw, da, db, dc, dskip, dgate):
     """All gradients of `_scan_forward`, da (D, N) and dskip (D,) in float64 and added to."""
     tokens, count, size = u.shape[1], a.shape[1], u.size
     rates, skips, dy = _lanes_of(a), np.repeat(skip, SIDE), np.empty(u.shape, u.dtype)
     _ungated(g.reshape(size), y.reshape(size), gate.reshape(size), dgate.reshape(size), dy.reshape(size))
     m = rates.shape[1]
-    states, decays = np.empty((tokens + 1, count, m), u.dtype), np.empty((tokens, count, m), u.dtype)
+    states, decays = np.empty((SEGMENT + 1, count, m), u.dtype), np.empty((SEGMENT, count, m), u.dtype)
     carried, share, of_skip = np.empty((count, m), u.dtype), np.empty((count, m), u.dtype), np.empty(m)
     rows, wide, side = np.zeros((9, m), u.dtype), np.empty((4, m), u.dtype), np.zeros((4, count, SIDE), u.dtype)
     step, value, gy, old, x, dx, d_step = rows[0], rows[1], rows[2], rows[3], rows[4], rows[5], rows[6]
     to_raw, to_u, flat = rows[7], rows[8], side.reshape(4, count * SIDE)
     for first in range(0, len(u), SIDE):
-        _run(delta, u, b, first, rates, states, decays)
         for each in (carried, share):
             _fill(each.reshape(each.size), 0)
         _fill(of_skip, 0)
         for t in range(tokens - 1, -1, -1):
+            k = t % SEGMENT
+            if k == SEGMENT - 1 or t == tokens - 1:
+                copy(starts[first // SIDE, t // SEGMENT].reshape(count * m), states[0].reshape(count * m))
+                _run(delta, u, b, first, t - k, rates, states, decays)
             for source, to in ((delta, step), (u, value), (dy, gy), (raw, old), (b, flat[0]), (c, flat[1])):
                 _gather(source, first, t, to)
             _product(step, value, x)
@@ -300,10 +307,10 @@ def _scan_backward(g, u, raw, a, b, c, skip, gate, delta, y, du, draw, da, db, d
             for n in range(count):
                 _spread(side[0, n], wide[0])
                 _spread(side[1, n], wide[1])
-                _read_back(gy, states[t + 1, n], wide[1], wide[0], x, carried[n], dx, wide[2], wide[3])
+                _read_back(gy, states[k + 1, n], wide[1], wide[0], x, carried[n], dx, wide[2], wide[3])
                 _collect(wide[2], side[2, n])
                 _collect(wide[3], side[3, n])
-                _state_back(carried[n], decays[t, n], states[t, n], rates[n], step, d_step, share[n])
+                _state_back(carried[n], decays[k, n], states[k, n], rates[n], step, d_step, share[n])
             _add_product(gy, value, of_skip)
             _finish(old, step, value, gy, skips, dx, d_step, to_raw, to_u)
             for lanes, to in ((to_raw, draw), (to_u, du), (flat[2], dc), (flat[3], db)):
@@ -326,9 +333,12 @@ class _Scan(torch.autograd.Function):
     def forward(ctx: Any, *inputs: Tensor) -> Tensor:
         values = [array(each) for each in inputs]
         delta, y, out = np.empty_like(values[0]), np.empty_like(values[0]), new(inputs[0])
-        _scan_forward(*values, delta, y, array(out))
+        sequences, tokens, channels = delta.shape
+        shape = math.ceil(sequences / SIDE), math.ceil(tokens / SEGMENT), values[3].shape[2], channels * SIDE
+        starts = np.empty(shape, delta.dtype)
+        _scan_forward(*values, delta, y, starts, array(out))
         ctx.save_for_backward(*inputs)
-        ctx.rest = delta, y
+        ctx.rest = delta, y, starts
         return out
 
     @staticmethod
@@ -338,7 +348,8 @@ class _Scan(torch.autograd.Function):
         u, raw, a, b, c, skip, gate = (torch.zeros(each.shape, dtype=each.dtype) for each in inputs)
         to_a, to_skip = np.zeros(a.shape), np.zeros(skip.shape)
         into = array(u), array(raw), to_a, array(b), array(c), to_skip, array(gate)
-        _scan_backward(array(gradient), *(array(each) for each in inputs), *ctx.rest, *into)
+        delta, y, starts = ctx.rest
+        _scan_backward(array(gradient), *(array(each) for each in inputs), delta, y, starts, *into)
         a, skip = tensors((to_a, to_skip), a)
         return u, raw, a, b, c, skip, gate
 
