@@ -57,7 +57,7 @@ def statistics(y, gamma, beta, eps, groups, running_mean, running_var, momentum,
 
 @kernel
 def of_moments(means, squares, n, gamma, beta, eps, groups, running_mean, running_var, momentum, training, stats):
-    """`stats` from mean and sum of squared deviations, (B, C) float64 each, of planes of n pixels; else as `statistics`."""
+    """`statistics` from the means and sums of squared deviations, (B, C) float64 each, of planes of n pixels."""
     batch, channels = means.shape
     for c in range(channels):
         mean, variance = np.float64(0), np.float64(0)

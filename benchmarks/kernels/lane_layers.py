@@ -56,9 +56,7 @@ def activated(x: Tensor, activation: int) -> Tensor:
 def activated_back(gradient: Tensor, x: Tensor, activation: int) -> Tensor:
     """gradient times the slope of the activation at x."""
     out = torch.empty_like(x)
-    activations.slope_times(
-        array(gradient).reshape(-1), array(x).reshape(-1), activation, array(out).reshape(-1)
-    )
+    activations.slope_times(array(gradient).reshape(-1), array(x).reshape(-1), activation, array(out).reshape(-1))
     return out
 
 

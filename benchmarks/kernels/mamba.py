@@ -123,7 +123,14 @@ def _scatter(lanes, first, t, to):
 def _spread(values, to):
     """values (SIDE,) over and over in to."""
     v0, v1, v2, v3, v4, v5, v6, v7 = (
-        values[0], values[1], values[2], values[3], values[4], values[5], values[6], values[7]
+        values[0],
+        values[1],
+        values[2],
+        values[3],
+        values[4],
+        values[5],
+        values[6],
+        values[7],
     )
     for q in range(0, to.size, SIDE):
         to[q], to[q + 1], to[q + 2], to[q + 3] = v0, v1, v2, v3
@@ -233,7 +240,7 @@ def _ungated(g, y, gate, dgate, dy):
 
 @kernel
 def _read_back(gy, state, c, b, x, carried, dx, dc, db):
-    """What reads and feeds a state passes on: to `carried`, the state's gradient, and to dx, both added to, dc and db."""
+    """What reads and feeds a state passes on: adds to `carried`, the gradient of the state, and to dx; dc and db."""
     for q in range(gy.size):
         g = carried[q] + gy[q] * c[q]
         carried[q] = g
