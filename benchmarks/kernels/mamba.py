@@ -121,20 +121,10 @@ def _scatter(lanes, first, t, to):
 
 @kernel
 def _spread(values, to):
-    """values (SIDE,) over and over in to."""
-    v0, v1, v2, v3, v4, v5, v6, v7 = (
-        values[0],
-        values[1],
-        values[2],
-        values[3],
-        values[4],
-        values[5],
-        values[6],
-        values[7],
-    )
-    for q in range(0, to.size, SIDE):
-        to[q], to[q + 1], to[q + 2], to[q + 3] = v0, v1, v2, v3
-        to[q + 4], to[q + 5], to[q + 6], to[q + 7] = v4, v5, v6, v7
+    """values (SIDE,) over and over in to: one vector, loaded and stored."""
+    for q in range(to.size // SIDE):
+        for s in range(SIDE):
+            to[SIDE * q + s] = values[s]
 
 
 @kernel
