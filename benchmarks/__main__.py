@@ -209,15 +209,13 @@ def _show_costs(cells: list[store.Cell], job: "Job") -> None:
         return
     title = f"{cells[0].dataset}, {job.recipe.name}, {job.device}"
     table = Table("network", "engine", "cells", "images/s", "time", title=title)
-    costs = {}
-    for (name, engine), number in cost.groups(cells, job).items():
+    groups, costs = cost.groups(cells, job), {}
+    for (name, engine), number in groups.items():
         costs[name, engine] = measured = cost.measure(name, engine, number, job)
         alone = _clock(cost.makespan({(name, engine): number}, costs, job))
         table.add_row(name, engine.name, str(number), f"{measured.images_per_second:.0f}", alone)
     console.print(table)
-    console.print(
-        f"Estimated time of all: {_clock(cost.makespan(cost.groups(cells, job), costs, job))}", highlight=False
-    )
+    console.print(f"Estimated time of all: {_clock(cost.makespan(groups, costs, job))}", highlight=False)
 
 
 def _clock(seconds: float) -> str:
