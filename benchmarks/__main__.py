@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from benchmarks.settings import NAMES, changed
+from benchmarks.protocol.settings import NAMES, changed
 from results import data_sets, store
 from results.errors import RequestError
 from results.metrics import METRICS
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     import numpy as np
 
     from benchmarks.datasets import PreparedSet
-    from benchmarks.recipe import Recipe
-    from benchmarks.runner import Job, Plan
-    from benchmarks.suites import Suite
+    from benchmarks.protocol.recipe import Recipe
+    from benchmarks.protocol.suites import Suite
+    from benchmarks.runner.runner import Job, Plan
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -98,8 +98,9 @@ def run(
     global tracebacks
     tracebacks = debug
     until = _deadline(minutes)
-    from benchmarks import recipe as recipes
-    from benchmarks import registry, suites
+    from benchmarks.networks import registry
+    from benchmarks.protocol import recipe as recipes
+    from benchmarks.protocol import suites
 
     _load(plugin)
     chosen = suites.named(suite)
@@ -111,7 +112,7 @@ def run(
         registry.entry(name)
     cells = suites.cells(chosen, settings.name, names, _seeds(seeds, chosen))
     root = results or store.results_root()
-    from benchmarks import record, runner
+    from benchmarks.runner import record, runner
 
     plan = runner.plan(cells, root)
     for cell in plan.done:
@@ -130,7 +131,7 @@ def run(
 
 def _load(plugins: list[str] | None) -> None:
     """Register the networks of the user's own files and modules."""
-    from benchmarks import registry
+    from benchmarks.networks import registry
 
     for source in plugins or []:
         registry.load_plugin(source)
@@ -167,8 +168,10 @@ def _run_data_sets(
     plan: "Plan", recipe: "Recipe", root: Path, device: str, until: float | None, dry_run: bool, *, kernels: bool
 ) -> list[str]:
     """Run, or only estimate, what is to do, data set by data set; sentences about what failed."""
-    from benchmarks import datasets, engine, runner
-    from benchmarks.progress import Reporter
+    from benchmarks import datasets
+    from benchmarks.runner import runner
+    from benchmarks.runner.progress import Reporter
+    from benchmarks.training import engine
 
     problems = []
     for name in dict.fromkeys(cell.dataset for cell in plan.todo):
@@ -203,7 +206,7 @@ def _run_data_sets(
 
 
 def _show_costs(cells: list[store.Cell], job: "Job") -> None:
-    from benchmarks import cost
+    from benchmarks.runner import cost
 
     if not cells:
         return
@@ -285,8 +288,8 @@ def check(
     results: Results = None,
 ) -> None:
     """Hold counts and stored runs against the published numbers and accepted values; exit 1 where one contradicts."""
-    from reports import baseline as baselines
-    from reports.check import check as held
+    from reports.check import baseline as baselines
+    from reports.check.check import check as held
     from reports.evidence import load_everything
 
     root = results or store.results_root()
@@ -308,7 +311,7 @@ def check(
 
 def _live_counts() -> dict[str, dict[str, int]] | None:
     """What the networks count now, by name and column; None where torch is absent. Says what it does on stderr."""
-    from benchmarks.live_counts import live_counts
+    from benchmarks.measuring.live_counts import live_counts
 
     with Console(stderr=True).status("Counting the networks") as status:
         return live_counts(
@@ -324,7 +327,8 @@ def count(network: Networks = None, plugin: Plugins = None, results: Results = N
     """
     from pandas import NA
 
-    from benchmarks import complexity, registry
+    from benchmarks.measuring import complexity
+    from benchmarks.networks import registry
 
     own = registry.names()
     _load(plugin)
@@ -356,7 +360,10 @@ def profile(
     results: Results = None,
 ) -> None:
     """Measure latency, throughput, memory and weights of networks on this machine. Run it on an idle one."""
-    from benchmarks import engine, profiling, runner, suites
+    from benchmarks.measuring import profiling
+    from benchmarks.protocol import suites
+    from benchmarks.runner import runner
+    from benchmarks.training import engine
 
     _load(plugin)
     headings = ("latency ms (batch 1)", "with CPU kernels", "images/s (batch 32)", "peak MB", "weights kB")
@@ -396,8 +403,12 @@ def speed(
     plugin: Plugins = None,
 ) -> None:
     """Time the trainer against the field's usual loop, in turns, on the same images, seeds and steps."""
-    from benchmarks import datasets, engine, recipe, registry, runner
-    from benchmarks import speed as side_by_side
+    from benchmarks import datasets
+    from benchmarks.measuring import speed as side_by_side
+    from benchmarks.networks import registry
+    from benchmarks.protocol import recipe
+    from benchmarks.runner import runner
+    from benchmarks.training import engine
 
     _load(plugin)
     registry.entry(network)
@@ -488,7 +499,7 @@ def list_(
 def _list_networks(root: Path) -> Table:
     import torch
 
-    from benchmarks import registry
+    from benchmarks.networks import registry
 
     table = Table("name", "label", "parameters", "venue", "compared with", "sizes")
     for name in registry.names():
@@ -500,7 +511,7 @@ def _list_networks(root: Path) -> Table:
 
 
 def _list_suites(root: Path) -> Table:
-    from benchmarks.suites import SUITES
+    from benchmarks.protocol.suites import SUITES
 
     table = Table("suite", "what", "data", "networks", "seeds", "recipe")
     for suite in SUITES.values():

@@ -4,13 +4,13 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from reports.compare import load_everything, table
+from reports.comparison.compare import load_everything, table
 from reports.evidence import TABLES
-from reports.gallery import illustrate
-from reports.grid import Grid, to_csv, to_latex, to_markdown
-from reports.page import page
-from reports.qualitative import Photographs
-from reports.tables import all_grids
+from reports.figures.gallery import illustrate
+from reports.figures.qualitative import Photographs
+from reports.formats.page import page
+from reports.tables.grid import Grid, to_csv, to_latex, to_markdown
+from reports.tables.tables import all_grids
 from results.errors import RequestError
 
 WRITERS: dict[str, tuple[str, Callable[[Sequence[Grid]], str]]] = {

@@ -17,11 +17,11 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
-from benchmarks import registry
-from benchmarks.augment import ImageStore
-from benchmarks.capture import WARM_UP, Captured, Recording, Step, cuda_graph
-from benchmarks.recipe import RECIPES, Recipe
-from benchmarks.train import Data, Drawn, Replicas, steps_of, train
+from benchmarks.networks import registry
+from benchmarks.protocol.recipe import RECIPES, Recipe
+from benchmarks.training.augment import ImageStore
+from benchmarks.training.capture import WARM_UP, Captured, Recording, Step, cuda_graph
+from benchmarks.training.train import Data, Drawn, Replicas, steps_of, train
 from tests.test_reference_loop import IMAGES, MASKS, PAIRS, STEPS, reference_losses
 
 CPU, META = torch.device("cpu"), torch.device("meta")

@@ -5,9 +5,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from reports.baseline import accept
-from reports.check import CheckResult, Item, Status, check
-from reports.compare import Tally, Verdict, load_everything
+from reports.check.baseline import accept
+from reports.check.check import CheckResult, Item, Status, check
+from reports.comparison.compare import Tally, Verdict, load_everything
 from results import store
 from results.errors import RequestError
 from tests import fake_runs

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from baselines.selective_scan import scan_flops, selective_scan
-from benchmarks import complexity, registry
+from benchmarks.measuring import complexity
+from benchmarks.networks import registry
 from results import store
 from results.errors import RequestError
 

@@ -14,7 +14,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.utils.rnn import pack_sequence
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks import complexity
+from benchmarks.measuring import complexity
 
 from .test_complexity import thop_says
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from reports.check import check
-from reports.compare import load_everything, table
-from reports.grid import to_csv, to_latex, to_markdown
-from reports.tables import all_grids
+from reports.check.check import check
+from reports.comparison.compare import load_everything, table
+from reports.tables.grid import to_csv, to_latex, to_markdown
+from reports.tables.tables import all_grids
 from results.store import Problem
 from tests import fake_runs
 

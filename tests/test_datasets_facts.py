@@ -10,9 +10,10 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from benchmarks import __main__ as cli
-from benchmarks import datasets, record
+from benchmarks import datasets
 from benchmarks.datasets import loading, store
-from benchmarks.recipe import Recipe
+from benchmarks.protocol.recipe import Recipe
+from benchmarks.runner import record
 from results import data_sets
 from results.store import Cell
 from tests import dataset_files as fake

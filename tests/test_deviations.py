@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import datasets, record, registry
-from benchmarks.recipe import RECIPES
+from benchmarks import datasets
+from benchmarks.networks import registry
+from benchmarks.protocol.recipe import RECIPES
+from benchmarks.runner import record
 from reports.render import render
 from results import store
 from results.store import Cell

@@ -10,12 +10,13 @@ from torch.func import functional_call, stack_module_state, vmap
 from torchvision.ops import StochasticDepth
 
 from baselines.drop_path import drawn
-from benchmarks import checkpoint, registry
-from benchmarks.dropout import give_streams
-from benchmarks.losses import DRAWS
-from benchmarks.recipe import RECIPES
-from benchmarks.seeding import reseed, seeded
-from benchmarks.train import Replicas, initialised
+from benchmarks.networks import registry
+from benchmarks.networks.dropout import give_streams
+from benchmarks.networks.seeding import reseed, seeded
+from benchmarks.objectives.losses import DRAWS
+from benchmarks.protocol.recipe import RECIPES
+from benchmarks.training import checkpoint
+from benchmarks.training.train import Replicas, initialised
 from results.store import Cell
 
 P = 0.3

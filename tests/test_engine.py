@@ -11,12 +11,16 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from benchmarks import checkpoint, cost, datasets, engine, kernels, losses, record, registry, runner
-from benchmarks.augment import ImageStore
-from benchmarks.engine import TORCH, Engine
-from benchmarks.progress import Reporter
-from benchmarks.recipe import RECIPES, Recipe
-from benchmarks.train import Replicas, evaluate, train_epoch
+from benchmarks import datasets
+from benchmarks.networks import registry
+from benchmarks.objectives import losses
+from benchmarks.protocol.recipe import RECIPES, Recipe
+from benchmarks.runner import cost, record, runner
+from benchmarks.runner.progress import Reporter
+from benchmarks.training import checkpoint, engine, kernels
+from benchmarks.training.augment import ImageStore
+from benchmarks.training.engine import TORCH, Engine
+from benchmarks.training.train import Replicas, evaluate, train_epoch
 from results import store
 from results.errors import RequestError
 from results.store import Cell
@@ -259,7 +263,7 @@ def test_objectives_take_another_implementation_of_their_loss(objective):
 
 @needs_kernels
 def test_an_objective_without_kernels_is_left_alone():
-    from benchmarks.kernels.objectives import by_kernels
+    from benchmarks.training.kernels.objectives import by_kernels
 
     objective = registry.entry("c2sdg").objective
     assert by_kernels(objective) is objective

@@ -9,12 +9,12 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from reports import curves, figures
-from reports.compare import Block, load_everything, table
-from reports.figures import Mark, pareto
-from reports.labels import MARK, Name, write_names
-from reports.pictures import style
-from reports.qualitative import (
+from reports.comparison.compare import Block, load_everything, table
+from reports.figures import curves, figures
+from reports.figures.figures import Mark, pareto
+from reports.figures.labels import MARK, Name, write_names
+from reports.figures.pictures import style
+from reports.figures.qualitative import (
     BY_HASH,
     COLOURS,
     STRENGTH,

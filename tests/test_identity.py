@@ -10,14 +10,17 @@ from rich.console import Console
 from torch import nn
 from typer.testing import CliRunner
 
-from benchmarks import checkpoint, cpu, datasets, record, registry, runner
+from benchmarks import datasets
 from benchmarks.__main__ import app
-from benchmarks.identity import identity
-from benchmarks.progress import Reporter
-from benchmarks.recipe import RECIPES
-from benchmarks.registry import Entry
-from benchmarks.seeding import states
-from benchmarks.train import Replicas
+from benchmarks.networks import registry
+from benchmarks.networks.identity import identity
+from benchmarks.networks.registry import Entry
+from benchmarks.networks.seeding import states
+from benchmarks.protocol.recipe import RECIPES
+from benchmarks.runner import record, runner
+from benchmarks.runner.progress import Reporter
+from benchmarks.training import checkpoint, cpu
+from benchmarks.training.train import Replicas
 from reports.evidence import load_everything
 from results import store
 from results.errors import RequestError
@@ -27,7 +30,7 @@ from tests.fake_runs import write_run
 RECIPE = RECIPES["quick"].changed(size=32, epochs=1)
 PLUGIN = """
 from torch import nn
-from benchmarks.registry import Entry
+from benchmarks.networks.registry import Entry
 
 WIDTH = 4
 
@@ -87,7 +90,7 @@ def test_the_trainers_own_layers_do_not_count():
 def test_every_network_has_one_that_is_its_own_and_stays(monkeypatch):
     found = {name: identity(name) for name in registry.names()}
     assert len(set(found.values())) == len(found)
-    monkeypatch.setattr("benchmarks.identity._KNOWN", {})
+    monkeypatch.setattr("benchmarks.networks.identity._KNOWN", {})
     before = states()
     assert identity("malunet") == found["malunet"]
     assert states() == before

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import engine
+from benchmarks.training import engine
 
 pytestmark = pytest.mark.skipif(engine.installed() is None, reason="needs numba")
 ROOT = Path(__file__).parents[1]
 
 KERNEL = """
-from benchmarks.kernels.jit import kernel
+from benchmarks.training.kernels.jit import kernel
 
 
 @kernel
@@ -24,8 +24,8 @@ USE = """
 import sys
 sys.path.insert(0, {modules!r})
 import numpy as np
-from benchmarks.engine import announcing
-from benchmarks.kernels import jit
+from benchmarks.training.engine import announcing
+from benchmarks.training.kernels import jit
 {before}
 with announcing(print):
     from tiny import twice
@@ -82,7 +82,7 @@ def test_kernels_run_without_any_cache_and_compiling_is_announced_once(tiny):
 
 
 def test_kernels_are_kept_in_the_cache_folder_of_the_project(tmp_path, monkeypatch):
-    from benchmarks.kernels import jit
+    from benchmarks.training.kernels import jit
 
     monkeypatch.setenv("LESION_BENCHMARKS_CACHE", str(tmp_path))
     monkeypatch.delenv("NUMBA_CACHE_DIR")

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from baselines import ege_unet, lb_unet, malunet, ulvm_unet
 from baselines.mamba import Mamba
-from benchmarks import kernels, losses
-from benchmarks.kernels import activations, attention_bridge, boundary_loss, fusion, layers, stages
+from benchmarks.objectives import losses
+from benchmarks.training import kernels
+from benchmarks.training.kernels import activations, attention_bridge, boundary_loss, fusion, layers, stages
 
 SHAPES = [(3, 8, 14, 16), (2, 4, 7, 9), (1, 4, 5, 3)]
 ACTIVATIONS = [(activations.RELU, F.relu), (activations.GELU, F.gelu)]

@@ -11,8 +11,9 @@ pytest.importorskip("numba")
 import torch
 from torch import Tensor, nn
 
-from benchmarks import kernels, registry
-from benchmarks.kernels.boundary_loss import boundary_supervision
+from benchmarks.networks import registry
+from benchmarks.training import kernels
+from benchmarks.training.kernels.boundary_loss import boundary_supervision
 
 NETWORKS = ["ege_unet", "malunet", "unext_s", "lb_unet", "ulvm_unet"]
 

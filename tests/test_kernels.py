@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 pytest.importorskip("numba")
 
-from benchmarks import kernels, registry
-from benchmarks.kernels import loss
-from benchmarks.losses import bce_dice
+from benchmarks.networks import registry
+from benchmarks.objectives.losses import bce_dice
+from benchmarks.training import kernels
+from benchmarks.training.kernels import loss
 from models import aulunet
 
 VARIANTS = [name for name in registry.names() if name.startswith("aulunet")]

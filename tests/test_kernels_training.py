@@ -10,15 +10,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from benchmarks.augment import ImageStore
-from benchmarks.losses import bce_dice
+from benchmarks.objectives.losses import bce_dice
+from benchmarks.training.augment import ImageStore
 from tests.test_kernels import distance, generator, random
 
 pytest.importorskip("numba")
 
-from benchmarks.kernels import batches, loss, optimizer
-from benchmarks.kernels.elementary import exp, log
-from benchmarks.kernels.jit import kernel
+from benchmarks.training.kernels import batches, loss, optimizer
+from benchmarks.training.kernels.elementary import exp, log
+from benchmarks.training.kernels.jit import kernel
 
 ROOT = Path(__file__).parents[1]
 

@@ -9,10 +9,11 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmarks import __main__ as command_line
-from benchmarks import complexity, live_counts, registry
-from reports.check import Status, check
-from reports.compare import load_everything
-from reports.tables import all_grids
+from benchmarks.measuring import complexity, live_counts
+from benchmarks.networks import registry
+from reports.check.check import Status, check
+from reports.comparison.compare import load_everything
+from reports.tables.tables import all_grids
 from results import store
 from results.errors import RequestError
 from tests import fake_runs
@@ -91,7 +92,7 @@ def failing(*_: object) -> None:
 
 def test_known_counts_need_no_torch(cache: Path) -> None:
     told()
-    code = "import sys; from benchmarks.live_counts import live_counts as known; "
+    code = "import sys; from benchmarks.measuring.live_counts import live_counts as known; "
     code += "assert known(print); assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
@@ -100,7 +101,7 @@ def test_known_counts_need_no_torch(cache: Path) -> None:
 
 PLUGIN = """
 from torch import nn
-from benchmarks.registry import Entry
+from benchmarks.networks.registry import Entry
 
 class Attentive(nn.Module):
     def __init__(self):

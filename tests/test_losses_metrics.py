@@ -7,8 +7,8 @@ import torch
 from scipy import ndimage
 from skimage import metrics as skimage_metrics
 
-from benchmarks import losses
-from benchmarks.metrics import counts
+from benchmarks.objectives import losses
+from benchmarks.training.metrics import counts
 from results.metrics import METRICS, per_image_mean, pooled
 
 

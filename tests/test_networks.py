@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from benchmarks import registry
-from benchmarks.losses import DRAWS
-from benchmarks.recipe import RECIPES
-from benchmarks.train import Replicas, initialised
+from benchmarks.networks import registry
+from benchmarks.objectives.losses import DRAWS
+from benchmarks.protocol.recipe import RECIPES
+from benchmarks.training.train import Replicas, initialised
 from tests import reference_vectors
 
 NAMES = registry.names()

@@ -5,10 +5,10 @@ from dataclasses import asdict, fields
 import pytest
 import torch
 
-from benchmarks.losses import plain
-from benchmarks.recipe import RECIPES, Recipe, named
-from benchmarks.registry import entry
-from benchmarks.train import Replicas
+from benchmarks.networks.registry import entry
+from benchmarks.objectives.losses import plain
+from benchmarks.protocol.recipe import RECIPES, Recipe, named
+from benchmarks.training.train import Replicas
 from results.errors import RequestError
 
 CONFIG = "configs of maklachur/AULUNet b82dc9a, the authors' released configuration"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import plugins, registry
-from benchmarks.registry import Entry
+from benchmarks.networks import plugins, registry
+from benchmarks.networks.registry import Entry
 from results.errors import RequestError
 
 ROOT = Path(__file__).parents[1]
@@ -21,7 +21,7 @@ class Block(nn.Sequential):
 """
 NETWORK = """
 from {module} import Block
-from benchmarks.registry import Entry
+from benchmarks.networks.registry import Entry
 
 NETWORKS = [Entry("{name}", "Mine", Block, deviations=("Not of the paper.",))]
 """
@@ -112,7 +112,7 @@ def test_a_plugin_in_this_folder_is_not_all_of_this_project(tmp_path, monkeypatc
         ("x = (\n", r"SyntaxError: '\(' was never closed \(mine.py line 1\)"),
         ("import no_such_library\n", r"ModuleNotFoundError: No module named 'no_such_library' \(mine.py line 1\)"),
         ("from helper import broken\n", r"ZeroDivisionError: division by zero \(helper.py line 3\)"),
-        ("NETWORKS = [3]\n", "needs a list NETWORKS of benchmarks.registry.Entry"),
+        ("NETWORKS = [3]\n", "needs a list NETWORKS of benchmarks.networks.registry.Entry"),
     ],
 )
 def test_a_plugin_that_cannot_be_used_says_where(tmp_path, text, message):
@@ -130,7 +130,7 @@ def test_no_such_file(tmp_path):
 
 def test_the_traceback_of_the_users_code_is_for_those_who_ask(tmp_path):
     (tmp_path / "mine.py").write_text(
-        "from torch import nn\nfrom benchmarks.registry import Entry\n\nclass Mine(nn.Conv2d):\n"
+        "from torch import nn\nfrom benchmarks.networks.registry import Entry\n\nclass Mine(nn.Conv2d):\n"
         "    def forward(self, x):\n        return undefined_name(x)\n\n"
         'NETWORKS = [Entry("mine", "Mine", lambda: Mine(3, 1, 1))]\n'
     )

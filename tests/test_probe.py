@@ -8,11 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchmarks import losses, registry
-from benchmarks.probe import Unfit, probe
-from benchmarks.recipe import RECIPES
-from benchmarks.seeding import reseed, states
-from benchmarks.train import Replicas, initialised
+from benchmarks.networks import registry
+from benchmarks.networks.seeding import reseed, states
+from benchmarks.objectives import losses
+from benchmarks.protocol.recipe import RECIPES
+from benchmarks.runner.probe import Unfit, probe
+from benchmarks.training.train import Replicas, initialised
 
 RECIPE = RECIPES["quick"].changed(size=32)
 CPU = torch.device("cpu")

@@ -1,4 +1,4 @@
-"""What `benchmarks.profiling` writes. Nothing here expects any speed."""
+"""What `benchmarks.measuring.profiling` writes. Nothing here expects any speed."""
 
 import json
 import math
@@ -11,9 +11,11 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from benchmarks import kernels, profiling, registry
-from benchmarks.engine import installed
-from benchmarks.profiling import Effort
+from benchmarks.measuring import profiling
+from benchmarks.measuring.profiling import Effort
+from benchmarks.networks import registry
+from benchmarks.training import kernels
+from benchmarks.training.engine import installed
 from reports.evidence import load_everything
 from results.errors import RequestError
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reports.check import Status, check
-from reports.compare import load_everything
-from reports.published_pairs import allowed_dsc, dsc_of, published_pairs
-from reports.statistics_tables import published_pairs_grid
+from reports.check.check import Status, check
+from reports.comparison.compare import load_everything
+from reports.comparison.published_pairs import allowed_dsc, dsc_of, published_pairs
+from reports.tables.statistics_tables import published_pairs_grid
 from results import store
 from tests import fake_runs
 

@@ -8,8 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmarks.__main__ import app
-from benchmarks.recipe import RECIPES, Recipe, WrongSetting
-from benchmarks.settings import LONGEST_NAME, NAMES, changed
+from benchmarks.protocol.recipe import RECIPES, Recipe, WrongSetting
+from benchmarks.protocol.settings import LONGEST_NAME, NAMES, changed
 from results.errors import RequestError
 from results.store import Cell
 

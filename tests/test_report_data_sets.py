@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reports.data_sets import DataFacts, data_facts
 from reports.evidence import load_everything
 from reports.render import render
+from reports.tables.data_sets import DataFacts, data_facts
 from results import leakage, store
 from results.metrics import pooled
 from tests import fake_runs

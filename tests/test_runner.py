@@ -19,12 +19,15 @@ from PIL import Image
 from rich.console import Console
 from safetensors.torch import load_file
 
-from benchmarks import checkpoint, datasets, engine, record, registry, runner
-from benchmarks.augment import ImageStore
-from benchmarks.metrics import predicted
-from benchmarks.progress import Reporter
-from benchmarks.recipe import RECIPES, Recipe
-from benchmarks.train import evaluate
+from benchmarks import datasets
+from benchmarks.networks import registry
+from benchmarks.protocol.recipe import RECIPES, Recipe
+from benchmarks.runner import record, runner
+from benchmarks.runner.progress import Reporter
+from benchmarks.training import checkpoint, engine
+from benchmarks.training.augment import ImageStore
+from benchmarks.training.metrics import predicted
+from benchmarks.training.train import evaluate
 from results import store
 from results.errors import RequestError
 from results.metrics import COUNT_COLUMNS, pooled
@@ -144,9 +147,8 @@ LONGER = RECIPES["quick"].changed(size=32, epochs=8, batch=4)
 
 def command_line(root: Path, before: str = "", *, recipe: Recipe, kernels: bool) -> list[str]:
     """The command line in a process of its own, which begins with `before` and writes a checkpoint every epoch."""
-    code = (
-        f"{before}import benchmarks.runner as r; r.CHECKPOINT_EVERY = 0.0; from benchmarks.__main__ import main; main()"
-    )
+    rhythm = "import benchmarks.runner.runner as r; r.CHECKPOINT_EVERY = 0.0"
+    code = f"{before}{rhythm}; from benchmarks.__main__ import main; main()"
     start = [sys.executable, "-c", code, "run", "--suite", "quick", "--network", "aulunet_v3", "--seeds", "1"]
     options = ["--size", "32", "--epochs", str(recipe.epochs), "--batch", "4", "--results", str(root)]
     return [*start, *options, *([] if kernels else ["--no-kernels"])]

@@ -21,14 +21,16 @@ from PIL import Image
 from rich.console import Console
 from safetensors.torch import load_file
 
-from benchmarks import datasets, device, record, registry, runner
-from benchmarks import train as training
+from benchmarks import datasets, device
 from benchmarks.datasets import PreparedSet
-from benchmarks.losses import DRAWS, bce_dice
-from benchmarks.metrics import predicted
-from benchmarks.progress import Reporter
-from benchmarks.recipe import RECIPES
-from benchmarks.train import Data, EpochRecord, Progress, Replicas, evaluate, train
+from benchmarks.networks import registry
+from benchmarks.objectives.losses import DRAWS, bce_dice
+from benchmarks.protocol.recipe import RECIPES
+from benchmarks.runner import record, runner
+from benchmarks.runner.progress import Reporter
+from benchmarks.training import train as training
+from benchmarks.training.metrics import predicted
+from benchmarks.training.train import Data, EpochRecord, Progress, Replicas, evaluate, train
 from results import store
 from results.errors import RequestError
 from results.metrics import COUNT_COLUMNS, per_image_mean, pooled
@@ -371,14 +373,14 @@ def test_a_run_has_no_tf32(prepared, tmp_path):
 @pytest.fixture
 def checkout(tmp_path, monkeypatch) -> Path:
     """A git checkout of one commit that the package seems to lie in."""
-    for name in ("models/a.py", "baselines/a.py", "benchmarks/record.py", "results/a.py", "results/runs/a.csv"):
+    for name in ("models/a.py", "baselines/a.py", "benchmarks/runner/record.py", "results/a.py", "results/runs/a.csv"):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("1\n")
     git = ["git", "-c", "user.name=a", "-c", "user.email=a@example.org"]
     for words in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "a"]):
         subprocess.run([*git, *words], cwd=tmp_path, check=True)
-    monkeypatch.setattr(record, "__file__", str(tmp_path / "benchmarks" / "record.py"))
+    monkeypatch.setattr(record, "__file__", str(tmp_path / "benchmarks" / "runner" / "record.py"))
     record.code_version.cache_clear()
     yield tmp_path
     record.code_version.cache_clear()
@@ -391,7 +393,7 @@ def checkout(tmp_path, monkeypatch) -> Path:
         ("results/runs/a.csv", False),  # a result is no code
         ("models/a.py", True),
         ("baselines/new.py", True),
-        ("benchmarks/record.py", True),
+        ("benchmarks/runner/record.py", True),
         ("results/a.py", True),
     ],
 )
@@ -406,7 +408,7 @@ def test_the_version_says_whether_the_code_was_changed(checkout, changed, dirty)
 
 def test_outside_of_git_there_is_no_version(tmp_path, monkeypatch):
     (tmp_path / "benchmarks").mkdir()
-    monkeypatch.setattr(record, "__file__", str(tmp_path / "benchmarks" / "record.py"))
+    monkeypatch.setattr(record, "__file__", str(tmp_path / "benchmarks" / "runner" / "record.py"))
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     record.code_version.cache_clear()
     try:

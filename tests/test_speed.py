@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import datasets, engine, speed
+from benchmarks import datasets
 from benchmarks.datasets import PreparedSet
-from benchmarks.recipe import RECIPES
+from benchmarks.measuring import speed
+from benchmarks.protocol.recipe import RECIPES
+from benchmarks.training import engine
 
 CPU = torch.device("cpu")
 RECIPE = RECIPES["quick"].changed(size=32, batch=4)

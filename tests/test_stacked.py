@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
-from benchmarks import registry
-from benchmarks.cpu import FoldedDepthwise, fold_depthwise
-from benchmarks.stacked import fold_replicas
+from benchmarks.networks import registry
+from benchmarks.training.cpu import FoldedDepthwise, fold_depthwise
+from benchmarks.training.stacked import fold_replicas
 
 
 def randomised(module: nn.Module, seed: int) -> nn.Module:

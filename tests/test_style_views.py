@@ -7,8 +7,8 @@ from torch import Tensor
 from torch.func import vmap
 
 from baselines.c2sdg import C2SDG, standardised
-from benchmarks import style_views
-from benchmarks.losses import DRAWS, bce_dice
+from benchmarks.objectives import style_views
+from benchmarks.objectives.losses import DRAWS, bce_dice
 
 
 @pytest.fixture

@@ -2,8 +2,9 @@
 
 import pytest
 
-from benchmarks import registry, suites
-from benchmarks.recipe import RECIPES
+from benchmarks.networks import registry
+from benchmarks.protocol import suites
+from benchmarks.protocol.recipe import RECIPES
 from results import store
 
 

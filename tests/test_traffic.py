@@ -4,8 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from benchmarks import traffic
-from benchmarks.recipe import RECIPES
+from benchmarks.measuring import traffic
+from benchmarks.protocol.recipe import RECIPES
 
 RECIPE = RECIPES["paper"].changed(size=64, batch=4)
 

@@ -8,11 +8,12 @@ import torch
 from torch.func import functional_call, stack_module_state, vmap
 
 from baselines.drop_path import DropPath
-from benchmarks import checkpoint, registry
-from benchmarks.augment import ImageStore
-from benchmarks.losses import DRAWS
-from benchmarks.recipe import RECIPES, Recipe
-from benchmarks.train import Data, Interrupted, Replicas, initialised, scored_network, train, train_epoch
+from benchmarks.networks import registry
+from benchmarks.objectives.losses import DRAWS
+from benchmarks.protocol.recipe import RECIPES, Recipe
+from benchmarks.training import checkpoint
+from benchmarks.training.augment import ImageStore
+from benchmarks.training.train import Data, Interrupted, Replicas, initialised, scored_network, train, train_epoch
 from results.errors import RequestError
 
 CPU = torch.device("cpu")

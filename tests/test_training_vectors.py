@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from baselines import malunet, ulvm_unet
-from benchmarks import engine
-from benchmarks.engine import TORCH, Engine
-from benchmarks.recipe import RECIPES
+from benchmarks.protocol.recipe import RECIPES
+from benchmarks.training import engine
+from benchmarks.training.engine import TORCH, Engine
 from tests import training_vectors
 from tests.training_vectors import Vector
 

@@ -8,12 +8,12 @@ import segmentation_models_pytorch as smp
 import torch
 from torch import Tensor
 
-from benchmarks import registry
-from benchmarks.losses import DRAWS
-from benchmarks.probe import Unfit, probe
-from benchmarks.recipe import RECIPES
-from benchmarks.seeding import reseed, seeded, states
-from benchmarks.train import Replicas, initialised
+from benchmarks.networks import registry
+from benchmarks.networks.seeding import reseed, seeded, states
+from benchmarks.objectives.losses import DRAWS
+from benchmarks.protocol.recipe import RECIPES
+from benchmarks.runner.probe import Unfit, probe
+from benchmarks.training.train import Replicas, initialised
 from results.errors import RequestError
 from tests import reference_vectors
 

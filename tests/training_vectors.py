@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks import losses, registry
-from benchmarks.engine import TORCH, Engine
-from benchmarks.recipe import RECIPES, Recipe
-from benchmarks.train import Replicas
+from benchmarks.networks import registry
+from benchmarks.objectives import losses
+from benchmarks.protocol.recipe import RECIPES, Recipe
+from benchmarks.training.engine import TORCH, Engine
+from benchmarks.training.train import Replicas
 from tests.reference_vectors import fill
 
 FOLDER = Path(__file__).parent / "reference" / "training"

@@ -12,11 +12,13 @@ from threading import Event
 
 import torch
 
-from benchmarks import datasets, registry, suites
-from benchmarks.augment import ImageStore
-from benchmarks.losses import DRAWS
-from benchmarks.recipe import RECIPES
-from benchmarks.train import Replicas, train_epoch
+from benchmarks import datasets
+from benchmarks.networks import registry
+from benchmarks.objectives.losses import DRAWS
+from benchmarks.protocol import suites
+from benchmarks.protocol.recipe import RECIPES
+from benchmarks.training.augment import ImageStore
+from benchmarks.training.train import Replicas, train_epoch
 
 
 def learns(name: str, store: ImageStore, size: int) -> bool:

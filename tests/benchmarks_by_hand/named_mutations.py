@@ -29,7 +29,8 @@ class Fault(NamedTuple):
 VECTORS, SELECTION = "tests/test_training_vectors.py", "tests/test_selection.py"
 RECIPE, FIGURES = "tests/test_paper_recipe.py", "tests/test_figures.py -k colours"
 BEGUN = f"{SELECTION} -k begun"
-TRAIN, RECORD, LOSSES = "benchmarks/train.py", "benchmarks/record.py", "benchmarks/losses.py"
+TRAIN, RECORD, LOSSES = "benchmarks/training/train.py", "benchmarks/runner/record.py", "benchmarks/objectives/losses.py"
+PROTOCOL, COUNTS = "benchmarks/protocol/recipe.py", "benchmarks/training/metrics.py"
 KEPT = '("recipe_settings", "cross_entropy", "fingerprint", "split")'
 BEST, LAST = "evaluate(replicas, data.test, replicas.best)", "evaluate(replicas, data.test, replicas.tensors())"
 FAULTS = [
@@ -98,10 +99,22 @@ FAULTS = [
     ),
     Fault("eps of the optimizer", TRAIN, '"eps": recipe.eps,', '"eps": 1e-7,', RECIPE),
     Fault("weight decay not handed on", TRAIN, '"weight_decay": recipe.weight_decay,', '"weight_decay": 1e-2,', RECIPE),
-    Fault("beta2 of the paper", "benchmarks/recipe.py", "beta2: float = 0.999", "beta2: float = 0.99", RECIPE),
-    Fault("eta_min of the paper", "benchmarks/recipe.py", "eta_min: float = 1e-5", "eta_min: float = 1e-6", RECIPE),
-    Fault("weight decay of the paper", "benchmarks/recipe.py", "decay: float = 1e-2", "decay: float = 1e-3", RECIPE),
-    Fault("learning rate of the paper", "benchmarks/recipe.py", "lr: float = 1e-3", "lr: float = 2e-3", RECIPE),
+    Fault("beta2 of the paper", PROTOCOL, "beta2: float = 0.999", "beta2: float = 0.99", RECIPE),
+    Fault(
+        "eta_min of the paper",
+        PROTOCOL,
+        "eta_min: float = 1e-5",
+        "eta_min: float = 1e-6",
+        RECIPE,
+    ),
+    Fault(
+        "weight decay of the paper",
+        PROTOCOL,
+        "decay: float = 1e-2",
+        "decay: float = 1e-3",
+        RECIPE,
+    ),
+    Fault("learning rate of the paper", PROTOCOL, "lr: float = 1e-3", "lr: float = 2e-3", RECIPE),
     # selection and scoring
     Fault(
         "selected on the test split",
@@ -112,7 +125,7 @@ FAULTS = [
     ),
     Fault(
         "validation and test swapped",
-        "benchmarks/runner.py",
+        "benchmarks/runner/runner.py",
         "(split.train, split.validation, split.test)",
         "(split.train, split.test, split.validation)",
         SELECTION,
@@ -133,7 +146,7 @@ FAULTS = [
     ),
     Fault(
         "<= in the reference loop",
-        "benchmarks/reference_loop.py",
+        "benchmarks/training/reference_loop.py",
         "if loss < min(",
         "if loss <= min(",
         "tests/test_reference_loop.py -k equal",
@@ -144,10 +157,16 @@ FAULTS = [
     ),
     Fault("last weights stored", RECORD, "replicas.best[name][k]", "replicas.tensors()[name][k].detach()", SELECTION),
     Fault("validation split scored", RECORD, BEST, BEST.replace("test", "validation"), SELECTION),
-    Fault("threshold on the logit", "benchmarks/metrics.py", "logits.sigmoid() >= THRESHOLD", "logits >= 0", SELECTION),
+    Fault(
+        "threshold on the logit",
+        COUNTS,
+        "logits.sigmoid() >= THRESHOLD",
+        "logits >= 0",
+        SELECTION,
+    ),
     Fault(
         "> for >= in the threshold",
-        "benchmarks/metrics.py",
+        COUNTS,
         "sigmoid() >= THRESHOLD",
         "sigmoid() > THRESHOLD",
         SELECTION,
@@ -189,18 +208,18 @@ FAULTS = [
         "matmul.allow_tf32 = False",
         SELECTION,
     ),
-    Fault("TF32 left on in a run", "benchmarks/runner.py", "    full_precision()\n", "", SELECTION),
+    Fault("TF32 left on in a run", "benchmarks/runner/runner.py", "    full_precision()\n", "", SELECTION),
     # the figure
     Fault(
         "false positives and negatives swapped",
-        "reports/qualitative.py",
+        "reports/figures/qualitative.py",
         '"false positive": ~truth & predicted',
         '"false positive": truth & ~predicted',
         FIGURES,
     ),
     Fault(
         "colours of two cases swapped",
-        "reports/qualitative.py",
+        "reports/figures/qualitative.py",
         "np.array(COLOURS[case])",
         'np.array(COLOURS.get(case.replace("positive", "negative"), (0, 158, 115)))',
         FIGURES,

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmarks.cpu import cores
 from benchmarks.datasets import pixels
 from benchmarks.datasets.archives import Member, Pair
+from benchmarks.training.cpu import cores
 
 WIDTH, HEIGHT = 3024, 2016  # a common size in the ISIC archive
 

@@ -14,13 +14,14 @@ from itertools import chain, count, islice
 import numpy as np
 import torch
 
-from benchmarks import datasets, traffic
-from benchmarks.augment import ImageStore
-from benchmarks.capture import WARM_UP, Captured, Step
+from benchmarks import datasets
 from benchmarks.device import full_precision, now
-from benchmarks.recipe import RECIPES, Recipe
-from benchmarks.runner import device_named
-from benchmarks.train import Replicas, steps_of
+from benchmarks.measuring import traffic
+from benchmarks.protocol.recipe import RECIPES, Recipe
+from benchmarks.runner.runner import device_named
+from benchmarks.training.augment import ImageStore
+from benchmarks.training.capture import WARM_UP, Captured, Step
+from benchmarks.training.train import Replicas, steps_of
 
 
 def eager(replicas: Replicas, store: ImageStore) -> Step:

@@ -17,10 +17,11 @@ from itertools import product
 import segmentation_models_pytorch as smp
 import torch
 
-from benchmarks import losses, registry
-from benchmarks.probe import probe
-from benchmarks.recipe import RECIPES
-from benchmarks.train import Replicas
+from benchmarks.networks import registry
+from benchmarks.objectives import losses
+from benchmarks.protocol.recipe import RECIPES
+from benchmarks.runner.probe import probe
+from benchmarks.training.train import Replicas
 from results.errors import RequestError
 
 ENCODERS = (

@@ -1,0 +1,289 @@
+"""Latency, throughput, memory and weights of networks in inference, on the machine at hand.
+
+One file a machine, results/profiles/<machine>.json, since such numbers must never be mixed across machines:
+
+    {"format": 1,
+     "machine": {"name", "cpu", "cores", "memory_gb", "device", "system", "python", "torch"},
+     "rows": [{"network", "device", "size", "threads",
+               "latency_ms": {"median", "q25", "q75", "n"}, "throughput_ips": {"median", "q25", "q75", "n"},
+               "kernels_latency_ms": {"median", "q25", "q75", "n", "numba"},
+               "peak_memory_mb", "weights_kb"}]}
+
+A row is one network on one device ("cpu" or "cuda") at one image size and one number of CPU threads (null on CUDA); it
+is replaced when measured again. Units: 1 MB = 1e6 bytes, 1 kB = 1e3 bytes.
+
+* latency_ms: wall time of a forward pass of one image; on CUDA until the device has finished it.
+* throughput_ips: images per second in batches of 32; null where a batch does not fit the device's memory.
+* kernels_latency_ms: latency_ms of the same network run by the CPU kernels, which use one thread; with numba's version.
+  Null on CUDA and where numba is not installed; absent in files from before there were kernels.
+* peak_memory_mb: of a forward pass of one image, weights and image included. On CUDA with all that the allocator hands
+  out. On CPU the bytes of all tensors that are alive at once, a lower bound that is the same on every machine: what a
+  kernel allocates for itself is not seen. The resident set of the process would show that, but is mostly the library's.
+* weights_kb: the state dict as a safetensors file.
+
+All in eval mode and float32 (TF32 off), with random weights and images in [0, 255], after a warm-up.
+"""
+
+import os
+import platform
+import re
+import subprocess
+import sys
+import time
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from benchmarks.device import finish, settings_of_a_run
+from benchmarks.networks import registry
+from benchmarks.training import kernels
+from benchmarks.training.cpu import cores
+from benchmarks.training.engine import installed
+from results import store
+from results.errors import RequestError
+
+FORMAT = 1
+THROUGHPUT_BATCH = 32  # images
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long to measure: passes until either limit is reached."""
+
+    warmup: int = 3
+    """Passes that are not timed: they load kernels and let the allocator and the caches settle."""
+    passes: int = 50
+    """Timed passes at most; half a dozen would do for the median, the quartiles want more."""
+    at_least: int = 5
+    """Timed passes at least, however slow."""
+    seconds: float = 10.0
+    """Time after which no further pass is begun, once for the warm-up and once for the timed passes."""
+
+
+def profile(
+    names: Iterable[str],
+    device: torch.device,
+    root: Path,
+    *,
+    size: int = 256,
+    threads: int | None = None,
+    machine: str | None = None,
+    effort: Effort = Effort(),
+    announce: Callable[[dict], object] = lambda row: None,
+) -> Path:
+    """Measure the networks one by one and keep each row in <root>/profiles/<machine>.json, whose path is returned.
+
+    size: of the square images, in px. threads: of the CPU, all cores by default. machine: its name in the report, by
+    default its processor, cores and GPU. announce: called with each row when it is stored.
+    Raises RequestError for an unknown network, one that does not take the size, or a file of another machine or format.
+    """
+    names, description = list(names), describe(machine)
+    path = root / "profiles" / f"{_slug(description['name'])}.json"
+    rows = _stored_rows(path, description)
+    for name in names:
+        entry = registry.entry(name)
+        if not entry.accepts(size):
+            raise RequestError(f"{name} takes {entry.sizes}, not --size {size}; choose another size or network.")
+    with _settings(threads or cores()):
+        for name in names:
+            row = _measure(name, device, size, effort)
+            rows[_key(row)] = row
+            store.write_json(path, {"format": FORMAT, "machine": description, "rows": list(rows.values())})
+            announce(row)
+    return path
+
+
+def describe(name: str | None = None) -> dict:
+    """The machine in words; `name` defaults to its processor, cores and GPU, never to its host name."""
+    cpu = _cpu_model()
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return {
+        "name": name or ", ".join([cpu, f"{cores()} cores", *([gpu] if gpu else [])]),
+        "cpu": cpu,
+        "cores": cores(),
+        "memory_gb": round(memory / 1e9),
+        "device": gpu or "cpu",
+        "system": platform.system(),
+        "python": ".".join(platform.python_version_tuple()[:2]),
+        "torch": torch.__version__,
+    }
+
+
+def _cpu_model() -> str:
+    if sys.platform == "darwin":
+        asked = subprocess.run(
+            ["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True, check=False
+        )
+        return asked.stdout.strip() or platform.machine()
+    try:
+        found = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    except OSError:
+        found = None
+    return found[1].strip() if found else platform.machine()
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "machine"
+
+
+def _key(row: dict) -> tuple:
+    return tuple(row[name] for name in ("network", "device", "size", "threads"))
+
+
+def _stored_rows(path: Path, description: dict) -> dict[tuple, dict]:
+    """The rows measured before. Raises RequestError where the file is damaged, or of another machine or format."""
+    if not path.exists():
+        return {}
+    cure = "move the file away, or give this machine another name"
+    try:
+        content = store.read_json(path)
+        version, before = content["format"], content["machine"]
+        rows = {_key(row): row for row in content["rows"]}
+    except (RequestError, KeyError, TypeError) as error:
+        raise RequestError(f"{path} is not a profile ({type(error).__name__}); {cure}.") from None
+    if version != FORMAT:
+        raise RequestError(f"{path} has format {version!r}, this version writes format {FORMAT}; {cure}.")
+    if before != description:
+        changed = [key for key in before | description if before.get(key) != description.get(key)]
+        raise RequestError(f"{path} was measured on another machine or software ({', '.join(changed)} differ); {cure}.")
+    return rows
+
+
+@contextmanager
+def _settings(threads: int) -> Iterator[None]:
+    """The threads of the CPU, float32 as in training, and the same random images each time."""
+    with settings_of_a_run(), torch.random.fork_rng(), torch.inference_mode():
+        torch.set_num_threads(threads)
+        torch.manual_seed(0)
+        yield
+
+
+def _measure(name: str, device: torch.device, size: int, effort: Effort) -> dict:
+    """One row of the file."""
+    network = registry.build(name).eval()
+    images = 255 * torch.rand(THROUGHPUT_BATCH, 3, size, size)
+    peak = _peak_memory(network, images[:1], device)
+    network, images = network.to(device), images.to(device)
+    seconds = _time(network, images[:1], effort)
+    try:
+        rates = THROUGHPUT_BATCH / _time(network, images, effort)
+    except torch.OutOfMemoryError:
+        rates = None
+    return {
+        "network": name,
+        "device": device.type,
+        "size": size,
+        "threads": torch.get_num_threads() if device.type == "cpu" else None,
+        "latency_ms": _spread(1e3 * seconds),
+        "throughput_ips": None if rates is None else _spread(rates),
+        "kernels_latency_ms": _kernels_latency(network, images[:1], effort),
+        "peak_memory_mb": round(peak / 1e6, 3),
+        "weights_kb": round(weights_bytes(network) / 1e3, 3),
+    }
+
+
+def _kernels_latency(network: nn.Module, image: Tensor, effort: Effort) -> dict | None:
+    """Of the network, whose layers it swaps for good, run by the CPU kernels; None where they cannot run."""
+    engine = installed()
+    if image.is_cuda or engine is None:
+        return None
+    kernels.swap(network)
+    return {**_spread(1e3 * _time(network, image, effort)), "numba": engine.numba}
+
+
+def _time(network: nn.Module, images: Tensor, effort: Effort) -> np.ndarray:
+    """Seconds of each timed pass, (n,)."""
+    _passes(network, images, effort.warmup, 1, effort.seconds)
+    return np.array(_passes(network, images, effort.passes, effort.at_least, effort.seconds))
+
+
+def _passes(network: nn.Module, images: Tensor, at_most: int, at_least: int, limit: float) -> list[float]:
+    timed: list[float] = []
+    begun = time.perf_counter()
+    while len(timed) < at_least or (len(timed) < at_most and time.perf_counter() - begun < limit):
+        start = time.perf_counter()
+        network(images)
+        finish(images.device)
+        timed.append(time.perf_counter() - start)
+    return timed
+
+
+def _spread(values: np.ndarray) -> dict:
+    """Median and quartiles to 5 digits, more than their noise, and how many there were."""
+    low, median, high = (float(f"{value:.5g}") for value in np.percentile(values, (25, 50, 75)))
+    return {"median": median, "q25": low, "q75": high, "n": len(values)}
+
+
+def weights_bytes(network: nn.Module) -> int:
+    """Size of the state dict as a safetensors file."""
+    # Copies, because safetensors refuses tensors that share storage.
+    state = {
+        name: value.cpu().clone(memory_format=torch.contiguous_format) for name, value in network.state_dict().items()
+    }
+    return len(save(state))
+
+
+# Memory
+
+
+def _peak_memory(network: nn.Module, image: Tensor, device: torch.device) -> int:
+    """Bytes in a forward pass. Leaves the network on the device."""
+    network, image = network.to(device), image.to(device)
+    if device.type != "cuda":
+        return live_bytes(network, image)
+    network(image)  # the libraries' workspaces, which stay allocated, are no network's
+    finish(device)
+    before = torch.cuda.memory_allocated(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    network(image)
+    finish(device)
+    held = sum(tensor.nbytes for tensor in (*network.parameters(), *network.buffers(), image))
+    return held + torch.cuda.max_memory_allocated(device) - before
+
+
+def live_bytes(network: nn.Module, images: Tensor) -> int:
+    """Most bytes of tensors alive at once in a forward pass, with weights, buffers and images."""
+    images = images.clone()  # what is passed may be a view into more
+    with torch.no_grad(), _LiveStorages((*network.parameters(), *network.buffers(), images)) as alive:
+        network(images)
+    return alive.peak
+
+
+class _LiveStorages(TorchDispatchMode):
+    """Adds up the storages that operations return, until each is freed."""
+
+    def __init__(self, given: Iterable[Tensor]) -> None:
+        super().__init__()
+        self.known: weakref.WeakSet = weakref.WeakSet()
+        self.bytes = self.peak = 0
+        for tensor in given:
+            self._hold(tensor)
+
+    def _hold(self, tensor: Tensor) -> None:
+        storage = tensor.untyped_storage()
+        if storage in self.known:  # a view, or an operation in place
+            return
+        self.known.add(storage)
+        weakref.finalize(storage, self._release, storage.nbytes()).atexit = False
+        self.bytes += storage.nbytes()
+        self.peak = max(self.peak, self.bytes)
+
+    def _release(self, size: int) -> None:
+        self.bytes -= size
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        for leaf in tree_leaves(result):
+            if isinstance(leaf, Tensor):
+                self._hold(leaf)
+        return result

@@ -1,0 +1,337 @@
+"""The trainer against the field's loop, in one process and in turns: the same images, seeds and steps.
+
+Machines are shared and drift, so a rate here means little alone; the ratio of two that were measured one after the
+other means something, and its spread over the rounds says how much.
+
+* The trainer trains as `runner` has it: on CUDA all seeds stacked in a captured step, on CPU each on a thread, a thread
+  per core, and with the CPU kernels where numba is installed.
+* One seed alone is the trainer too: what the seeds side by side are worth is the ratio of both.
+* Where the trainer has kernels, one seed alone with torch instead: what the kernels are worth.
+* The reference loop trains the seeds one after another, on CPU with the threads that torch takes by itself.
+
+A round is an epoch over `steps` batches of the training split, and for each seed alone the evaluation of a batch.
+
+Letters: R replicas (seeds) of a group, B images of a batch, S sides.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+
+import numpy as np
+import torch
+from torch.profiler import ProfilerActivity, record_function
+
+from benchmarks.datasets import PreparedSet
+from benchmarks.device import now, settings_of_a_run
+from benchmarks.measuring import traffic
+from benchmarks.protocol.recipe import Recipe
+from benchmarks.runner.runner import workers
+from benchmarks.training.augment import ImageStore
+from benchmarks.training.capture import WARM_UP
+from benchmarks.training.engine import TORCH, Engine
+from benchmarks.training.reference_loop import Pictures, ReferenceLoop
+from benchmarks.training.train import EVALUATED, Replicas, evaluate, steps_of, train_epoch
+
+PHASES = ("data", "forward", "backward", "optimizer")
+TRACED_STEPS = 3  # a trace of more is slow to open
+Side = Callable[[int], list[float]]  # of the number of an epoch
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Median and quartiles of n rounds."""
+
+    median: float
+    low: float
+    high: float
+    n: int
+
+    @classmethod
+    def of(cls, values: np.ndarray) -> "Spread":
+        """Of one value a round, (n,)."""
+        low, median, high = np.percentile(values, (25, 50, 75))
+        return cls(float(median), float(low), float(high), len(values))
+
+
+@dataclass(frozen=True)
+class KernelGain:
+    """The CPU kernels against torch: one seed alone on one thread, both in the same round."""
+
+    torch: Spread
+    """Training images per second with torch."""
+    step: Spread
+    """Rate of the kernels' steps to torch's."""
+    evaluation: Spread
+    """The same of evaluating images."""
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Training images per second of the sides, and what a step of the trainer is made of."""
+
+    network: str
+    device: str
+    engine: Engine
+    size: int
+    """Side of the images, pixels."""
+    batch: int
+    seeds: tuple[int, ...]
+    steps: int
+    """Of each seed in a round."""
+    trainer: Spread
+    """Images per second, all seeds together."""
+    alone: Spread
+    """Images per second of the trainer with the first seed only."""
+    reference: Spread
+    """Images per second."""
+    ratio: Spread
+    """Trainer to reference of the same round."""
+    side_by_side: Spread
+    """Trainer to one seed alone of the same round."""
+    kernels: KernelGain | None
+    """None where the trainer computes with torch."""
+    shares: dict[str, float]
+    """Of PHASES in a trainer step, run phase by phase and not captured; they sum to 1."""
+    loss_difference: float
+    """Largest relative difference between trainer's and reference's mean losses of the first, untimed, round."""
+    traffic: traffic.Traffic
+    """Bytes of a step of one group: on CUDA of all seeds, on CPU of one."""
+    bandwidth: float
+    """Bytes per second of a large copy on this device."""
+    step: Spread
+    """Seconds of a step of that group, where nothing runs beside it."""
+
+
+def measure(
+    network: str,
+    prepared: PreparedSet,
+    recipe: Recipe,
+    seeds: tuple[int, ...],
+    steps: int,
+    rounds: int,
+    device: torch.device,
+    engine: Engine = TORCH,
+) -> Speed:
+    """Train all sides for `rounds` timed rounds of `steps` steps, after some that warm up, changing who goes first.
+
+    engine: of the trainer. Raises RequestError where the network does not take the recipe's size.
+    """
+    with settings_of_a_run() as threads:
+        sides = _Sides(network, recipe, seeds, *_pictures(prepared, recipe, steps), device, threads, engine)
+        untimed = math.ceil((WARM_UP + 1) / steps) if device.type == "cuda" else 1  # until the step is captured
+        first, *_ = (sides.train(epoch)[0] for epoch in range(1, 1 + untimed))
+        timed = [sides.train(1 + untimed + k)[1] for k in range(rounds)]
+        shares, copied = sides.shares(1 + untimed + rounds), traffic.bandwidth(device)
+    seconds = {side: np.array([each[side] for each in timed]) for side in timed[0]}  # each (rounds,)
+    images = steps * recipe.batch
+    trainer, reference = (len(seeds) * images / seconds[side] for side in ("trainer", "reference"))
+    alone = images / seconds["alone"]
+    group, side = (seeds, "trainer") if device.type == "cuda" else (seeds[:1], "alone")
+    return Speed(
+        network=network,
+        device=device.type,
+        engine=engine,
+        size=recipe.size,
+        batch=recipe.batch,
+        seeds=seeds,
+        steps=steps,
+        trainer=Spread.of(trainer),
+        alone=Spread.of(alone),
+        reference=Spread.of(reference),
+        ratio=Spread.of(trainer / reference),
+        side_by_side=Spread.of(trainer / alone),
+        kernels=_kernel_gain(seconds, images) if engine.kernels else None,
+        shares=shares,
+        loss_difference=float(np.abs(np.divide(first["trainer"], first["reference"]) - 1).max()),
+        traffic=traffic.of_step(network, group, recipe),
+        bandwidth=copied,
+        step=Spread.of(seconds[side] / steps),
+    )
+
+
+def _kernel_gain(seconds: dict[str, np.ndarray], images: int) -> KernelGain:
+    """seconds: of each round, by side; images: of a round."""
+    return KernelGain(
+        Spread.of(images / seconds["torch"]),
+        Spread.of(seconds["torch"] / seconds["alone"]),
+        Spread.of(seconds["evaluation, torch"] / seconds["evaluation"]),
+    )
+
+
+def write_trace(
+    network: str,
+    prepared: PreparedSet,
+    recipe: Recipe,
+    seeds: tuple[int, ...],
+    device: torch.device,
+    path: Path,
+    engine: Engine = TORCH,
+) -> None:
+    """A few steps of the trainer's first group as a Chrome trace (chrome://tracing), its phases marked."""
+    store = ImageStore(*_pictures(prepared, recipe, TRACED_STEPS), device)
+    group = _groups(network, recipe, seeds, device, engine)[0]
+    activities = [ProfilerActivity.CPU] + ([ProfilerActivity.CUDA] if device.type == "cuda" else [])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with settings_of_a_run():
+        torch.set_num_threads(1)
+        _train_by_phase(group, store, 1, device)  # loads kernels
+        with torch.profiler.profile(activities=activities, acc_events=True) as profiler:
+            _train_by_phase(group, store, 2, device)
+    profiler.export_chrome_trace(str(path))
+
+
+def render(speed: Speed) -> str:
+    """The measurement in a few lines of text."""
+
+    def spread(of: Spread, unit: str, digits: int) -> str:
+        return f"{of.median:.{digits}f}{unit} ({of.low:.{digits}f} to {of.high:.{digits}f})"
+
+    shares = ", ".join(f"{phase} {share * 100:.0f} %" for phase, share in speed.shares.items())
+    floor, eager = speed.traffic.floor / speed.bandwidth, speed.traffic.eager / speed.bandwidth
+    seeds = f"{len(speed.seeds)} seeds" if len(speed.seeds) > 1 else "one seed"
+    group, gain = seeds if speed.device == "cuda" else "one seed", speed.kernels
+    return "\n".join(
+        [
+            f"{speed.network}, {speed.size} px, batch {speed.batch}, {speed.device}: {speed.engine}",
+            f"{seeds}, {speed.steps} steps each per round; median (quartiles) of {speed.ratio.n} rounds",
+            f"trainer         {spread(speed.trainer, ' images/s', 1)}",
+            f"one seed alone  {spread(speed.alone, ' images/s', 1)}",
+            *([f"  with torch    {spread(gain.torch, ' images/s', 1)}"] if gain else []),
+            f"reference loop  {spread(speed.reference, ' images/s', 1)}",
+            f"ratio           {spread(speed.ratio, '', 2)} of trainer to reference loop",
+            f"side by side    {spread(speed.side_by_side, '', 2)} of trainer to one seed alone",
+            *(
+                [f"kernels         {spread(gain.step, '', 2)} of kernels to torch, one seed alone on one thread"]
+                if gain
+                else []
+            ),
+            *([f"evaluation      {spread(gain.evaluation, '', 2)} of kernels to torch, on one thread"] if gain else []),
+            f"step of {group:7} {speed.step.median * 1e3:.2f} ms; phase by phase {shares}",
+            f"memory floor    {floor * 1e3:.2f} ms, of which a step takes {speed.step.median / floor:.1f} times: "
+            f"{speed.traffic.floor / 1e9:.3g} GB at the {speed.bandwidth / 1e9:.0f} GB/s of a large copy",
+            f"unfused         {eager * 1e3:.2f} ms: {speed.traffic.eager / 1e9:.3g} GB operation by operation",
+            f"mean losses of the first round differ by at most {speed.loss_difference:.1e} of themselves",
+        ]
+    )
+
+
+def _pictures(prepared: PreparedSet, recipe: Recipe, steps: int) -> tuple[np.ndarray, np.ndarray]:
+    """Images and masks of exactly `steps` batches, from the training split over and over."""
+    rows = np.resize(prepared.split(recipe.split).train, steps * recipe.batch)
+    return prepared.images[rows], prepared.masks[rows]
+
+
+def _groups(
+    network: str, recipe: Recipe, seeds: tuple[int, ...], device: torch.device, engine: Engine
+) -> list[Replicas]:
+    """The seeds as a run groups them."""
+    together = [seeds] if device.type == "cuda" else [(seed,) for seed in seeds]
+    return [Replicas(network, group, recipe, device, engine=engine) for group in together]
+
+
+class _Sides:
+    """The sides, with the same seeds and pictures, each where its last round left it."""
+
+    def __init__(
+        self,
+        network: str,
+        recipe: Recipe,
+        seeds: tuple[int, ...],
+        images: np.ndarray,
+        masks: np.ndarray,
+        device: torch.device,
+        threads: int,
+        engine: Engine,
+    ) -> None:
+        self.device, self.threads = device, threads
+        self.store, self.pictures = ImageStore(images, masks, device), Pictures(images, masks)
+        self.replicas = _groups(network, recipe, seeds, device, engine)
+        self.groups = [self._trained(group) for group in self.replicas]
+        self.loops = [ReferenceLoop(network, seed, recipe, device) for seed in seeds]
+        alone = Replicas(network, seeds[:1], recipe, device, engine=engine)
+        self.sides = {"trainer": self._trainer, "alone": self._one(alone), "reference": self._reference}
+        if engine.kernels:
+            torchs = Replicas(network, seeds[:1], recipe, device)
+            self.sides |= {"torch": self._one(torchs)}
+            self.sides |= {"evaluation": self._evaluated(alone), "evaluation, torch": self._evaluated(torchs)}
+
+    def train(self, epoch: int) -> tuple[dict[str, list[float]], dict[str, float]]:
+        """One round of all sides: mean losses of each one's seeds, and its seconds."""
+        losses, seconds, names = {}, {}, list(self.sides)
+        for turn in range(len(names)):
+            side = names[(epoch + turn) % len(names)]
+            started = now(self.device)
+            losses[side] = self.sides[side](epoch)
+            seconds[side] = now(self.device) - started
+        return losses, seconds
+
+    def _trained(self, group: Replicas) -> Side:
+        """An epoch of a group; mean loss of each seed."""
+        step = group.step_on(self.store)
+        return lambda epoch: train_epoch(group, self.store, epoch, Event(), step).tolist()
+
+    def _trainer(self, epoch: int) -> list[float]:
+        with ThreadPoolExecutor(workers(self.device), initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            return [mean for means in pool.map(lambda group: group(epoch), self.groups) for mean in means]
+
+    def _one(self, group: Replicas) -> Side:
+        """As `_trained`, on one thread."""
+        trained = self._trained(group)
+
+        def side(epoch: int) -> list[float]:
+            torch.set_num_threads(1)
+            return trained(epoch)
+
+        return side
+
+    def _evaluated(self, group: Replicas) -> Side:
+        """A batch evaluated on one thread."""
+
+        def side(epoch: int) -> list[float]:
+            torch.set_num_threads(1)
+            return evaluate(group, self.store, group.tensors(), limit=self._batch)[0][0].tolist()
+
+        return side
+
+    @property
+    def _batch(self) -> int:
+        return min(EVALUATED[self.device.type], len(self.store))
+
+    def _reference(self, epoch: int) -> list[float]:
+        torch.set_num_threads(self.threads)
+        return [float(np.mean(loop.train_epoch(self.pictures, epoch))) for loop in self.loops]
+
+    def shares(self, epoch: int) -> dict[str, float]:
+        """Share of each phase in the steps of an epoch of the trainer's first group, on one thread."""
+        torch.set_num_threads(1)
+        seconds = _train_by_phase(self.replicas[0], self.store, epoch, self.device)
+        return {phase: seconds[phase] / sum(seconds.values()) for phase in PHASES}
+
+
+def _train_by_phase(group: Replicas, store: ImageStore, epoch: int, device: torch.device) -> dict[str, float]:
+    """`train_epoch` taken apart: seconds of each phase, waiting for the device after each."""
+    seconds = dict.fromkeys(PHASES, 0.0)
+
+    @contextmanager
+    def phase(name: str) -> Iterator[None]:
+        started = now(device)
+        with record_function(name):
+            yield
+        seconds[name] += now(device) - started
+
+    for order, turn, rotation, objective in steps_of(group, len(store), epoch):
+        with phase("data"):
+            images, masks = group.batch(store, order, turn, rotation)
+        with phase("forward"):
+            losses = group.losses(images, masks, objective)
+        with phase("backward"):
+            losses.sum().backward()
+        with phase("optimizer"):
+            group.optimizer.step()
+            group.optimizer.zero_grad()
+    return seconds

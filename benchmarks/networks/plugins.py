@@ -1,0 +1,168 @@
+"""Networks of the user's own: a Python file or module whose `NETWORKS` is a list of `Entry`.
+
+A plugin may import files that lie beside it. What it consists of, its own file and those, is hashed when it is loaded:
+the hash is part of its networks' identity, so that a network edited between two commands is another network.
+"""
+
+import ast
+import importlib
+import importlib.util
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from benchmarks.networks.registry import Entry, register
+from results.errors import RequestError
+
+PREFIX = "plugin_"  # of the module name of a plugin's file
+OURS = Path(__file__).resolve().parents[2]
+OUR_PACKAGES = ("models", "baselines", "benchmarks", "results", "reports")
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """Where a network comes from: its files as they were when they were loaded, the plugin's own first."""
+
+    files: tuple[Path, ...]
+    digest: str
+    """SHA-256 over the contents of the files."""
+
+
+def load(source: str) -> list[str]:
+    """Register the `NETWORKS` of a Python file or importable module; returns their names.
+
+    Raises RequestError, with the error as its cause, where it cannot be imported or has no such list.
+    """
+    is_file = source.endswith(".py")
+    try:
+        module = _import_file(Path(source)) if is_file else importlib.import_module(source)
+        plugin = _plugin(module, is_file)
+    except Exception as error:
+        raise RequestError(
+            f"--plugin {source} cannot be imported: {described(error, _beside(source))}; mend it there "
+            "(`run --debug` shows the traceback)."
+        ) from error
+    added = getattr(module, "NETWORKS", None)
+    if not isinstance(added, list) or not all(isinstance(each, Entry) for each in added):
+        raise RequestError(f"--plugin {source} needs a list NETWORKS of benchmarks.networks.registry.Entry.")
+    for each in added:
+        register(replace(each, plugin=plugin))
+    return [each.name for each in added]
+
+
+def described(error: BaseException, files: Any) -> str:
+    """ "ValueError: what was wrong (tiny.py line 12)": the innermost line of the traceback that lies in `files`.
+
+    files: paths, or a folder in which all count.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    if isinstance(error, SyntaxError) and error.filename:
+        frames.append(traceback.FrameSummary(error.filename, error.lineno, ""))
+    where = [frame for frame in frames if _within(Path(frame.filename), files)]
+    lines = str(error.msg if isinstance(error, SyntaxError) else error).strip().splitlines()
+    told = f"{type(error).__name__}: {lines[0].rstrip('.')}" if lines else type(error).__name__
+    return f"{told} ({Path(where[-1].filename).name} line {where[-1].lineno})" if where else told
+
+
+def _within(path: Path, files: Any) -> bool:
+    if isinstance(files, Path):
+        return path.resolve().is_relative_to(files)
+    return path.resolve() in files
+
+
+def _beside(source: str) -> Any:
+    return Path(source).resolve().parent if source.endswith(".py") else ()
+
+
+def _import_file(path: Path) -> ModuleType:
+    name = PREFIX + path.stem
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise FileNotFoundError(f"no such file: {path}")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    with _importable(path.resolve().parent):
+        spec.loader.exec_module(module)
+    return module
+
+
+@contextmanager
+def _importable(folder: Path) -> Iterator[None]:
+    """Within, `import name` finds the files of a folder first, as for a script that is run there; afterwards not.
+
+    What was loaded under such a name before, by another plugin or by this project, is put aside and then put back.
+    """
+    own = {name for name in _names(folder) if _may_be_put_aside(name, folder)}
+    aside = {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] in own}
+    sys.path.insert(0, str(folder))
+    importlib.invalidate_caches()
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+        for name in [name for name in sys.modules if name.partition(".")[0] in own]:
+            del sys.modules[name]
+        sys.modules.update(aside)
+
+
+def _names(folder: Path) -> set[str]:
+    """What can be imported from a folder, by its top-level name."""
+    return {path.stem for path in folder.glob("*.py")} | {path.name for path in folder.iterdir() if path.is_dir()}
+
+
+def _may_be_put_aside(name: str, folder: Path) -> bool:
+    """Whether a module that is loaded under this name may give way to a file of the user's: a library's may not."""
+    module = sys.modules.get(name)
+    if module is None or name in sys.stdlib_module_names or name == "benchmarks":
+        return False
+    if name in OUR_PACKAGES:
+        return folder != OURS
+    places = [getattr(module, "__file__", None) or "", *getattr(module, "__path__", ())]
+    return not any("site-packages" in place or "dist-packages" in place for place in places)
+
+
+def _plugin(module: ModuleType, is_file: bool) -> Plugin:
+    """The files of an imported plugin."""
+    path, parts = Path(str(module.__file__)).resolve(), module.__name__.split(".")
+    root = path.parent if is_file else path.parents[len(parts) - (path.name != "__init__.py")]
+    first = {path} if is_file else {path, *_found(root, parts)}
+    alone = root.name in ("site-packages", "dist-packages")  # there, only the plugin's own package is the user's
+    foreign = OUR_PACKAGES if root == OURS else ("benchmarks",)
+    files, new = set(first), first
+    while new:
+        imported = {file for each in new for file in _imported(each, root) if file not in files}
+        tops = {file: file.relative_to(root).parts[0].removesuffix(".py") for file in imported}
+        new = {file for file in imported if tops[file] not in foreign and (not alone or tops[file] == parts[0])}
+        files |= new
+    ordered = (path, *sorted(files - {path}))
+    digest = sha256()
+    for file in ordered:
+        content = file.read_bytes()
+        digest.update(f"{len(content)}:".encode() + content)
+    return Plugin(ordered, digest.hexdigest())
+
+
+def _imported(file: Path, root: Path) -> Iterator[Path]:
+    """Files under `root` that the text of a file imports, at its top or inside a function."""
+    for node in ast.walk(ast.parse(file.read_bytes(), str(file))):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield from _found(root, alias.name.split("."))
+        elif isinstance(node, ast.ImportFrom):
+            start = file.parents[node.level - 1] if node.level else root
+            for alias in node.names:
+                yield from _found(start, [*(node.module or "").split("."), alias.name])
+
+
+def _found(start: Path, parts: Sequence[str]) -> Iterator[Path]:
+    """The files of a dotted name: of each package on the way, and of the module where it is one."""
+    place = start
+    for part in parts:
+        place = place / part
+        yield from (file for file in (place.with_name(f"{place.name}.py"), place / "__init__.py") if file.is_file())

@@ -1,0 +1,111 @@
+"""What a plan will cost: the time of a few real steps, on the data and device that the run would use."""
+
+import heapq
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import chain, count, islice
+
+import torch
+
+from benchmarks.device import now
+from benchmarks.runner import record
+from benchmarks.runner.runner import Job, one_thread, workers
+from benchmarks.training.capture import WARM_UP
+from benchmarks.training.engine import Engine, announcing
+from benchmarks.training.train import EVALUATED, Replicas, evaluate, steps_of
+from results.store import Cell
+
+STEPS, SECONDS = 3, 2.0  # timed: at least so many steps, for at least so long; of evaluation a quarter of it
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds of one group of a network by an engine: `seeds` replicas through the whole recipe, testing included."""
+
+    seeds: int
+    seconds: float
+    images_per_second: float
+    """Training images of all seeds, side by side as the run would have them."""
+
+
+Group = tuple[str, Engine]
+
+
+def groups(cells: Iterable[Cell], job: Job) -> Counter[Group]:
+    """How many cells there are of each network and of the engine that it would go on or begin with."""
+    return Counter((cell.network, record.engine_of(cell, job.root, job.engine)) for cell in cells)
+
+
+def measure(network: str, engine: Engine, seeds: int, job: Job) -> Cost:
+    """Time a few training steps and evaluation batches. Each worker measures at once, as they will train.
+
+    On CUDA with all seeds stacked, or as many as fit its memory when they are halved.
+    """
+    together = seeds if job.device.type == "cuda" else 1
+    while True:
+        try:
+            with announcing(job.reporter.note):
+                return _measure(network, engine, together, job)
+        except torch.cuda.OutOfMemoryError:
+            if together == 1:
+                raise
+        torch.cuda.empty_cache()
+        together = math.ceil(together / 2)
+
+
+def makespan(counted: Mapping[Group, int], costs: Mapping[Group, Cost], job: Job) -> float:
+    """Seconds until the last cell is done when each free worker takes the next group."""
+    free = [0.0] * workers(job.device)
+    for group, number in counted.items():
+        for _ in range(math.ceil(number / costs[group].seeds)):
+            heapq.heapreplace(free, free[0] + costs[group].seconds)
+    return max(free)
+
+
+def _measure(network: str, engine: Engine, together: int, job: Job) -> Cost:
+    side_by_side = workers(job.device)
+    with ThreadPoolExecutor(side_by_side, initializer=one_thread, initargs=(job.device,)) as pool:
+        timings = list(pool.map(lambda seed: _seconds(network, engine, seed, together, job), range(side_by_side)))
+    step, evaluation = (sum(each) / side_by_side for each in zip(*timings, strict=True))
+    recipe, images = job.recipe, len(job.data.train)
+    epoch = math.ceil(images / recipe.batch) * step + len(job.data.validation) * evaluation
+    seconds = recipe.epochs * epoch + len(job.data.test) * evaluation
+    return Cost(together, seconds, side_by_side * together * recipe.batch / step)
+
+
+def _seconds(network: str, engine: Engine, seed: int, together: int, job: Job) -> tuple[float, float]:
+    """Seconds of one training step, and of one evaluated image, of a group of `together` replicas."""
+    data, device = job.data, job.device
+    replicas = Replicas(network, tuple(range(seed, seed + together)), job.recipe, device, engine=engine)
+    step, images = replicas.step_on(data.train), len(data.train)
+    drawn = chain.from_iterable(_full_batches(replicas, images, epoch) for epoch in count(1))
+    batch = min(EVALUATED[device.type], len(data.validation))
+
+    def evaluated() -> None:
+        evaluate(replicas, data.validation, replicas.tensors(), batch=batch, limit=batch)
+
+    for each in islice(drawn, WARM_UP + 1 if device.type == "cuda" else 1):
+        step(*each)
+    evaluated()  # compiles and loads, as the first steps do
+    return (
+        _mean_seconds(lambda: step(*next(drawn)), SECONDS, device),
+        _mean_seconds(evaluated, SECONDS / 4, device) / batch,
+    )
+
+
+def _mean_seconds(work: Callable[[], object], at_least: float, device: torch.device) -> float:
+    """Of one of some STEPS or more that fill a time of at least so many seconds."""
+    started, times = now(device), 0
+    while times < STEPS or now(device) - started < at_least:
+        work()
+        times += 1
+    return (now(device) - started) / times
+
+
+def _full_batches(replicas: Replicas, images: int, epoch: int) -> list:
+    """What the steps of an epoch draw, without the last one where it is narrower."""
+    width = min(replicas.recipe.batch, images)
+    return [drawn for drawn in steps_of(replicas, images, epoch) if drawn.order.shape[1] == width]

@@ -1,0 +1,216 @@
+"""What a cell leaves behind: config.json before the first step; results, and report.json last, after the final one."""
+
+import os
+import platform
+import resource
+import subprocess
+import sys
+from dataclasses import asdict
+from datetime import UTC, datetime
+from functools import cache
+from hashlib import sha256
+from importlib import metadata
+from pathlib import Path
+
+import pandas as pd
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from benchmarks.datasets import PreparedSet
+from benchmarks.networks import registry
+from benchmarks.networks.identity import identity
+from benchmarks.objectives import losses
+from benchmarks.protocol.recipe import Recipe
+from benchmarks.training.checkpoint import CHECKPOINT
+from benchmarks.training.cpu import cores
+from benchmarks.training.engine import TORCH, Engine
+from benchmarks.training.metrics import predicted
+from benchmarks.training.train import Data, Replicas, evaluate, scored_network
+from results import store
+from results.errors import RequestError
+from results.metrics import COUNT_COLUMNS, per_image_mean, pooled
+from results.store import Cell
+
+PICTURED = 32  # test images, chosen by id hash, whose predictions are kept for the qualitative figure
+
+PRECISIONS = {"fp32": "fp32, TF32 off", "bf16": "bf16 autocast; weights, loss and AdamW fp32, TF32 off"}
+
+
+def begin(cell: Cell, prepared: PreparedSet, recipe: Recipe, root: Path, engine: Engine = TORCH) -> None:
+    """Write config.json, or check that the one from before says the same. Raises RequestError where it does not.
+
+    engine: of a cell of which nothing was trained yet. One that was goes on with its own.
+    """
+    entry, split = registry.entry(cell.network), prepared.split(recipe.split)
+    sizes = {"train": len(split.train), "validation": len(split.validation), "test": len(split.test)}
+    config = {
+        "format": store.FORMAT,
+        **asdict(cell),
+        "label": entry.label,
+        "venue": entry.venue,
+        "paper": entry.paper,
+        "upstream": entry.upstream,
+        "identity": identity(cell.network),
+        "deviations": list(entry.deviations),
+        "base_recipe": recipe.base,
+        "recipe_settings": asdict(recipe),
+        "cross_entropy": losses.CROSS_ENTROPY,
+        "fingerprint": prepared.fingerprint,
+        "size": prepared.size,
+        "data": prepared.data,
+        "split": {"rule": recipe.split, "selected_on": "validation", "scored_on": "test", "sizes": sizes},
+        "engine": engine_of(cell, root, engine).record(),
+        "code": code_version(),
+    }
+    one_identity(cell, root)
+    path = cell.folder(root) / "config.json"
+    if not path.exists():
+        store.write_json(path, config)
+        return
+    before = store.read_json(path)
+    for key in ("recipe_settings", "cross_entropy", "fingerprint", "split"):
+        if before.get(key) != config[key]:
+            raise RequestError(
+                f"{path} was begun with another {key.replace('_', ' ')}; move its folder away, or name another results "
+                "folder with --results."
+            )
+    if before.get("engine") != config["engine"]:
+        store.write_json(path, before | {"engine": config["engine"]})
+
+
+def engine_of(cell: Cell, root: Path, new: Engine) -> Engine:
+    """The engine that a cell was begun with, or `new` where there is no checkpoint, so that nothing can change."""
+    folder = cell.folder(root)
+    if not (folder / CHECKPOINT).exists():
+        return new
+    try:
+        return Engine.of_record(store.read_json(folder / "config.json").get("engine"))
+    except ValueError as error:
+        raise RequestError(f"{folder / 'config.json'} cannot be continued ({error}); move its folder away.") from None
+
+
+def one_identity(cell: Cell, root: Path, *, finished: bool = False) -> None:
+    """Raises RequestError where a seed of this network was begun when the network of that name was another one.
+
+    finished: this cell needs no more training, so that runs from before identities were recorded are fine.
+    """
+    now = identity(cell.network)
+    for path in sorted(cell.folder(root).parent.glob("seed-*/config.json")):
+        before = store.read_json(path).get("identity")
+        if before == now or (finished and before is None):
+            continue
+        cure = f"move {path.parents[1]} away, or name another results folder with --results."
+        if before is None:
+            raise RequestError(
+                f"{path} was begun before the identity of a network was recorded, so that nothing can stand beside it "
+                f"as another seed; {cure}"
+            )
+        raise RequestError(
+            f"{path} was begun as another network named {cell.network!r} (identity {before}, now {now}: its source, "
+            f"modules or its weights changed); give the new one another name, {cure}"
+        )
+
+
+def finish(replicas: Replicas, cells: list[Cell], prepared: PreparedSet, data: Data, root: Path) -> None:
+    """Score the best weights on the test split, once, and write each replica's folder."""
+    _, pixel_counts = evaluate(replicas, data.test, replicas.best)
+    test = prepared.split(replicas.recipe.split).test
+    ids = [prepared.ids[row] for row in test]
+    _write_masks(replicas, cells, ids, data, root)
+    network = scored_network(replicas.name)
+    for k, (cell, progress) in enumerate(zip(cells, replicas.progress, strict=True)):
+        folder = cell.folder(root)
+        store.write_csv(folder / "history.csv", pd.DataFrame(progress.history))
+        if progress.failed_at is not None:
+            reason = f"the loss of epoch {progress.failed_at} is not finite"
+            store.write_json(folder / "failed.json", {"epoch": progress.failed_at, "reason": reason})
+            continue
+        table = pd.DataFrame(pixel_counts[k].cpu().numpy(), columns=list(COUNT_COLUMNS))
+        store.write_csv(folder / "per_image.csv", table.assign(id=ids)[["id", *COUNT_COLUMNS]])
+        weights = {name: replicas.best[name][k].contiguous().cpu() for name in network.state_dict()}
+        save_file(weights, folder / "weights.safetensors")
+        report = _report(replicas, k, table, sum(p.numel() for p in network.parameters()))
+        config = store.read_json(folder / "config.json")
+        begun = {name: config.get(name) for name in ("split", "identity")}
+        store.write_json(folder / "report.json", {"format": store.FORMAT, **asdict(cell), **begun, **report})
+
+
+def _report(replicas: Replicas, k: int, table: pd.DataFrame, parameters: int) -> dict:
+    """The measured part of report.json for replica k."""
+    progress, counts = replicas.progress[k], table[list(COUNT_COLUMNS)].to_numpy()
+    return {
+        "metrics": pooled(counts),
+        "per_image_mean": per_image_mean(counts),
+        "best_epoch": progress.best_epoch,
+        "epochs": progress.epoch,
+        "validation_loss": progress.best_loss,
+        "parameters": parameters,
+        "seconds": round(progress.seconds, 3),
+        "seeds_side_by_side": len(replicas),
+        "images_per_second": round(progress.images / progress.seconds, 3),
+        "peak_memory_mb": round(peak_memory_mb(replicas.device), 1),
+        "code": code_version(),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "device": torch.cuda.get_device_name() if replicas.device.type == "cuda" else "cpu",
+        "engine": replicas.engine.record(),
+        "precision": PRECISIONS[replicas.recipe.precision],
+        "eager_because": replicas.eager_because,
+        "host": {
+            "machine": platform.machine(),
+            "system": platform.system(),
+            "cpus": os.cpu_count(),
+            "cores": cores(),
+            "threads": torch.get_num_threads(),
+        },
+        "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def pictured(ids: list[str]) -> list[str]:
+    """The ids whose predictions are kept: the first by SHA-256 of "picture:" + id, the same for every network."""
+    return sorted(ids, key=lambda name: sha256(f"picture:{name}".encode()).hexdigest())[:PICTURED]
+
+
+def _write_masks(replicas: Replicas, cells: list[Cell], ids: list[str], data: Data, root: Path) -> None:
+    """1-bit PNG predictions of the pictured test images, for the seeds that did not fail."""
+    for name in pictured(ids):
+        row = ids.index(name)
+        with torch.no_grad():
+            images, _ = data.test.plain(row, row + 1)
+            masks = predicted(replicas.logits(images, replicas.best))[:, 0, 0].cpu().numpy()  # (R, H, W)
+        for cell, progress, mask in zip(cells, replicas.progress, masks, strict=True):
+            if progress.failed_at is None:
+                path = cell.folder(root) / "masks" / f"{name}.png"
+                path.parent.mkdir(exist_ok=True)
+                Image.fromarray(mask).save(path, optimize=True)
+
+
+def peak_memory_mb(device: torch.device) -> float:
+    """Peak memory in MB (1e6 bytes): allocated on the CUDA device, or resident of the whole process on CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated() / 1e6
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+
+
+@cache
+def code_version() -> dict:
+    """Package version, None where it is not installed; commit and dirty flag of this checkout, None outside of git."""
+    here = Path(__file__).parents[1]
+
+    def git(*arguments: str) -> str | None:
+        done = subprocess.run(["git", *arguments], cwd=here, capture_output=True, text=True, check=False)
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    try:
+        version = metadata.version("lesion-benchmarks")
+    except metadata.PackageNotFoundError:
+        version = None
+    try:
+        commit = git("rev-parse", "HEAD")
+        sources = git("status", "--porcelain", "--", "../models", "../baselines", "../benchmarks", "../results/*.py")
+    except FileNotFoundError:  # no git on this machine
+        return {"version": version, "commit": None, "dirty": None}
+    return {"version": version, "commit": commit, "dirty": None if commit is None else bool(sources)}

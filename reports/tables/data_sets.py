@@ -1,0 +1,169 @@
+"""What the data are, for the page: originals and masks, what the parts share, and scores without what is shared."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from reports.comparison.rows import DATASETS
+from reports.evidence import Evidence
+from reports.tables.grid import percent
+from results import data_sets, leakage
+from results.errors import RequestError
+from results.metrics import pooled
+from results.store import Problem, Run
+
+PARTS = {"train": "training", "validation": "validation", "test": "test"}
+FACT_HEADINGS = ("data set", "scaled to", "original images", "their masks", "masks as trained on", "fingerprint")
+SCORE_HEADINGS = (
+    "data set",
+    "recipe",
+    "network",
+    "seeds",
+    "all test images",
+    "without near-duplicates",
+    "without these and the same lesions",
+)
+
+
+@dataclass
+class DataFacts:
+    """Ready to be written: rows in the order of their headings, and sentences."""
+
+    facts: list[list[str]] = field(default_factory=list)
+    came_scaled: list[str] = field(default_factory=list)
+    """Names of data sets none of whose files is larger than 256 px."""
+    unrecorded: bool = False
+    shared: list[str] = field(default_factory=list)
+    alike: list[str] = field(default_factory=list)
+    thresholds: dict[str, str] = field(default_factory=dict)
+    """Kind of pair -> its rule in words."""
+    scores: list[list[str]] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+
+def data_facts(evidence: Evidence, labels: Mapping[str, str]) -> DataFacts:
+    """All of it, from stored runs and the two tables of results/leakage.py; `labels`: network -> its name in print."""
+    found = DataFacts()
+    _add_facts(found, evidence.runs)
+    pairs, shared = _tables(evidence.root, found.problems)
+    found.shared = _shared(shared)
+    found.alike = [_alike(rows) for _, rows in pairs.groupby(["dataset", "split"], sort=True)]
+    found.thresholds = {row.kind: row.threshold for row in pairs.itertuples() if row.kind != leakage.NONE}
+    found.scores = _scores(evidence.runs, pairs, labels)
+    return found
+
+
+def _tables(root: Path, problems: list[Problem]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Both tables; an empty one where the file is damaged."""
+    tables = []
+    for read, name, columns in (
+        (leakage.pairs, leakage.PAIRS_FILE, leakage.PAIR_COLUMNS),
+        (leakage.shared, leakage.SHARED_FILE, leakage.SHARED_COLUMNS),
+    ):
+        try:
+            tables.append(read(root))
+        except RequestError as error:
+            path = leakage.path_of(root, name)
+            message = str(error).removesuffix(f"; {leakage.CURE}.").replace(str(path), "it", 1)
+            problems.append(Problem(path, message, leakage.CURE))
+            tables.append(pd.DataFrame(columns=list(columns)))
+    return tables[0], tables[1]
+
+
+def _printed(dataset: str) -> str:
+    return DATASETS.get(dataset, dataset)
+
+
+def _add_facts(found: DataFacts, runs: Sequence[Run]) -> None:
+    """One row per prepared set that runs were trained on; what one run recorded holds for all of its fingerprint."""
+    known: dict[str, dict] = {}
+    for run in runs:
+        data = run.config.get("data")
+        if isinstance(data, dict) and data.get("originals") is not None:
+            known.setdefault(str(run.config.get("fingerprint")), data)
+    sets = {(run.cell.dataset, run.config.get("size", 0), str(run.config.get("fingerprint", ""))) for run in runs}
+    for dataset, size, fingerprint in sorted(sets):
+        data = known.get(fingerprint)
+        words = (data_sets.originals_in_words(data), data_sets.masks_in_words(data))
+        trained = data_sets.trained_masks_in_words(data)
+        found.facts.append([_printed(dataset), f"{size} px", *words, trained, fingerprint[:12]])
+        found.unrecorded |= data is None
+        if data_sets.came_scaled(data) and _printed(dataset) not in found.came_scaled:
+            found.came_scaled.append(_printed(dataset))
+
+
+def _shared(table: pd.DataFrame) -> list[str]:
+    """How far two data sets are one, in total and for the test part of the first under each split rule."""
+    sentences: list[str] = []
+    for (first, second), rows in table.groupby(["dataset", "other_dataset"]):
+        names = _printed(first), _printed(second)
+        for rule, cut in rows.groupby("split"):
+            if not sentences:
+                sizes = cut.drop_duplicates("part")["images"].sum()
+                sentences.append(
+                    f"{cut['shared'].sum():,} of the {sizes:,} images of {names[0]} are also in {names[1]}, by id: "
+                    "results on the two, such as the halves of Table 1, are not independent of each other."
+                )
+            test = cut[cut["part"] == "test"]
+            parts = [f"{row.shared or 'none'} are {PARTS[str(row.other_part)]} images" for row in test.itertuples()]
+            sentences.append(
+                f"Under the split {rule}, of the {test['images'].iloc[0]} test images of {names[0]}, "
+                f"{', '.join(parts[:-1])} and {parts[-1]} of {names[1]}."
+            )
+    return sentences
+
+
+def _alike(rows: pd.DataFrame) -> str:
+    """How many test images of one data set and split training or validation also shows."""
+    first = rows.iloc[0]
+    close = _ids(rows, leakage.NEAR_DUPLICATE)
+    same = _ids(rows, leakage.SAME_LESION) - close
+    where = f"{_printed(first['dataset'])}, split {first['split']}: of {first['test_images']} test images"
+    if not close | same:
+        return f"{where} none is like a training or validation image ({first['threshold']})."
+    told = []
+    if close:
+        told.append(f"{len(close)} {'has a near-duplicate' if len(close) == 1 else 'have near-duplicates'}")
+    if same:
+        told.append(f"{len(same)} {'shows' if len(same) == 1 else 'show'} the same lesion as an image")
+    return f"{where} {' and another '.join(told)} among the training and validation images."
+
+
+def _ids(rows: pd.DataFrame, kind: str) -> set[str]:
+    """Test images with a pair of this kind."""
+    return set(rows.loc[rows["kind"] == kind, "test_id"])
+
+
+def _scores(runs: Sequence[Run], pairs: pd.DataFrame, labels: Mapping[str, str]) -> list[list[str]]:
+    """mIoU of the stored counts with and without test images that have a pair, mean over seeds; weights unchanged."""
+    groups: dict[tuple[str, str, str], list[Run]] = {}
+    for run in runs:
+        groups.setdefault((run.cell.dataset, run.cell.recipe, run.cell.network), []).append(run)
+    rows = []
+    for (dataset, recipe, network), mine in groups.items():
+        rule = mine[0].config.get("split", {}).get("rule")
+        searched = pairs[(pairs["dataset"] == dataset) & (pairs["split"] == rule)]
+        close = _ids(searched, leakage.NEAR_DUPLICATE)
+        wider = close | _ids(searched, leakage.SAME_LESION)
+        if not wider:
+            continue
+        whole = _mean_miou(mine, set())
+        cells = [_without(mine, left_out, whole) for left_out in (close, wider)]
+        names = (_printed(dataset), recipe, labels.get(network, network))
+        rows.append([*names, str(len(mine)), percent(whole), *cells])
+    return rows
+
+
+def _without(runs: Sequence[Run], left_out: set[str], whole: float) -> str:
+    """ "80.12 (-0.03; 517 images)"."""
+    rest = _mean_miou(runs, left_out)
+    images = sum(name not in left_out for name in runs[0].per_image.index)
+    return f"{percent(rest)} ({100 * (rest - whole):+.2f}; {images} images)"
+
+
+def _mean_miou(runs: Sequence[Run], left_out: set[str]) -> float:
+    """Mean over runs of the pooled foreground IoU without some images."""
+    values = [pooled(run.counts[~run.per_image.index.isin(list(left_out))])["miou"] for run in runs]
+    return sum(values) / len(values)

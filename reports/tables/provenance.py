@@ -1,0 +1,179 @@
+"""Where numbers come from: the stored runs in words, by block and network."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from reports.comparison.compare import DATASETS, SEEDS
+from reports.evidence import Evidence
+from reports.tables.grid import percent, slug
+from results.store import Run
+
+Blocks = Mapping[tuple[str, str], Mapping[str, Sequence[Run]]]  # (data set, recipe) -> network -> runs
+HEADINGS = (
+    "seed",
+    "mIoU (%)",
+    "DSC (%)",
+    "selected epoch",
+    "device",
+    "seconds",
+    "images/s",
+    "peak memory (MB)",
+    "torch",
+    "python",
+    "host",
+    "code",
+    "finished",
+)
+
+
+@dataclass(frozen=True)
+class NetworkRuns:
+    """The runs of one network in one block, ready to be written."""
+
+    anchor: str
+    name: str
+    label: str
+    summary: str
+    headings: Sequence[str]
+    runs: list[list[str]]
+    facts: list[str]
+
+
+@dataclass(frozen=True)
+class BlockRuns:
+    """The networks of one data set and recipe; `facts` is what was run, as half a sentence."""
+
+    title: str
+    facts: str
+    networks: list[NetworkRuns]
+
+
+def anchor(dataset: str, recipe: str, network: str) -> str:
+    """The id of a network's runs on the page."""
+    return slug("runs", dataset, recipe, network)
+
+
+def provenance(blocks: Blocks, labels: Mapping[str, str], evidence: Evidence) -> list[BlockRuns]:
+    """All runs, in the order of `blocks`; `labels`: network -> its name in print."""
+    found = []
+    for (dataset, recipe), networks in blocks.items():
+        failed = sum((f.cell.dataset, f.cell.recipe) == (dataset, recipe) for f in evidence.failures)
+        title = f"{DATASETS.get(dataset, dataset)}, recipe {recipe}"
+        entries = [_network(labels.get(name, name), runs) for name, runs in networks.items()]
+        found.append(BlockRuns(title, _facts([run for runs in networks.values() for run in runs], failed), entries))
+    return found
+
+
+def _facts(runs: list[Run], failed: int) -> str:
+    networks, seeds = {run.cell.network for run in runs}, sorted({run.cell.seed for run in runs})
+    parts = [
+        f": {_counted(len(runs), 'run')} of {_counted(len(networks), 'network')} (seeds {_ranges(seeds)})",
+        f"{_either(str(len(run.per_image)) for run in runs)} test images",
+        _either(_size(run) for run in runs),
+        _either(_device(run) for run in runs),
+    ]
+    if failed:
+        parts.append(f"{_counted(failed, 'failed seed')}")
+    return ", ".join(parts)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _ranges(seeds: Sequence[int]) -> str:
+    """1, 2, 3, 5 -> "1-3, 5"."""
+    starts = [seed for seed in seeds if seed - 1 not in seeds]
+    ends = [seed for seed in seeds if seed + 1 not in seeds]
+    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in zip(starts, ends, strict=True))
+
+
+def _either(values: Iterable[str]) -> str:
+    return " or ".join(sorted({value for value in values if value})) or "not recorded"
+
+
+def _size(run: Run) -> str:
+    return f"{run.config['size']} px" if "size" in run.config else ""
+
+
+def _device(run: Run) -> str:
+    return str(run.report.get("device", ""))
+
+
+def _network(label: str, runs: Sequence[Run]) -> NetworkRuns:
+    ordered = sorted(runs, key=lambda run: run.cell.seed)
+    cell, seeds = ordered[0].cell, [run.cell.seed for run in ordered]
+    mean = sum(run.metrics["miou"] for run in ordered) / len(ordered)
+    summary = f"{_counted(len(ordered), 'run')} (seeds {_ranges(seeds)}), mIoU {percent(mean)}"
+    if len(ordered) < SEEDS:
+        summary += f", {SEEDS - len(ordered)} short of the protocol's {SEEDS}"
+    return NetworkRuns(
+        anchor(cell.dataset, cell.recipe, cell.network),
+        cell.network,
+        label,
+        summary,
+        HEADINGS,
+        [_run(run) for run in ordered],
+        _common(ordered),
+    )
+
+
+def _run(run: Run) -> list[str]:
+    """One line of the table of runs, in the order of HEADINGS."""
+    report = run.report
+    code, host = report.get("code", {}), report.get("host", {})
+    commit = str(code.get("commit") or "no commit")[:10] + (" + changes" if code.get("dirty") else "")
+    return [
+        str(run.cell.seed),
+        percent(run.metrics["miou"]),
+        percent(run.metrics["dsc"]),
+        f"{report.get('best_epoch', '?')} of {report.get('epochs', '?')}",
+        _device(run) or "not recorded",
+        _number(report.get("seconds")),
+        _number(report.get("images_per_second")),
+        _number(report.get("peak_memory_mb")),
+        _software(report),
+        str(report.get("python", "not recorded")),
+        _host(host),
+        f"{code.get('version', '')} {commit}".strip(),
+        str(report.get("finished_at", "not recorded")),
+    ]
+
+
+def _host(host: Mapping) -> str:
+    """ "x86_64, 8 CPUs, 2 usable, 1 thread": of the machine, of the process, of the training."""
+    words = [str(host["machine"])] if "machine" in host else []
+    words += [f"{host['cpus']} CPUs"] if "cpus" in host else []
+    words += [f"{host['cores']} usable"] if "cores" in host else []
+    return ", ".join(words + ([_counted(host["threads"], "thread")] if "threads" in host else []))
+
+
+def _software(report: Mapping[str, Any]) -> str:
+    """torch's version; beside it numba's, where the run was computed by kernels."""
+    numba = (report.get("engine") or {}).get("numba")
+    return str(report.get("torch", "not recorded")) + (f", numba {numba}" if numba else "")
+
+
+def _number(value: float | None) -> str:
+    return "not recorded" if value is None else f"{value:,.0f}"
+
+
+def _common(runs: Sequence[Run]) -> list[str]:
+    """What holds for all runs of a network: data, split, stored files."""
+    facts = [
+        f"Data fingerprint {_either(str(run.config.get('fingerprint', '')) for run in runs)}.",
+        f"Split {_either(split_words(run) for run in runs)}.",
+        f"Parameters {_either(format(run.report['parameters'], ',') for run in runs if 'parameters' in run.report)}.",
+        f"Stored in {runs[0].folder.parent.relative_to(runs[0].folder.parents[4]).as_posix()}/seed-<k>/.",
+    ]
+    if "identity" in runs[0].config:
+        facts.insert(0, f"Identity of the network {runs[0].identity}.")
+    return facts + list(dict.fromkeys(str(s) for run in runs for s in run.config.get("deviations", ())))
+
+
+def split_words(run: Run) -> str:
+    """The split of a run in words: "paper: 1815 train, 259 validation, 520 test images"."""
+    split = run.config.get("split", {})
+    sizes = ", ".join(f"{size} {name}" for name, size in split.get("sizes", {}).items())
+    return f"{split.get('rule', 'of unknown rule')}: {sizes} images"

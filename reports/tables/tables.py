@@ -1,0 +1,218 @@
+"""Tables 1 to 3 as grids, and the list of all tables of the report."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+from reports.comparison.compare import (
+    COUNTS,
+    TOLERANCES,
+    Block,
+    Comparison,
+    CountComparison,
+    PaperTable,
+    Row,
+    Verdict,
+    table,
+)
+from reports.comparison.rows import LAYOUTS
+from reports.evidence import TABLES, Evidence
+from reports.tables.grid import (
+    NOT_COUNTED,
+    NOT_MEASURED,
+    NOT_PUBLISHED,
+    NOTHING,
+    UNREADABLE,
+    Cell,
+    Column,
+    Grid,
+    GridRow,
+    percent,
+    slug,
+)
+from reports.tables.statistics_tables import (
+    definition_grids,
+    pair_grids,
+    published_pairs_grid,
+    rank_grids,
+    statistics_grids,
+)
+from reports.tables.supplements import blocks_of_runs, counts_grid, efficiency_grids, rows_of
+from results.metrics import metric_named
+
+HOW_TO_READ = (
+    "Percent; measured: mean ± standard deviation over seeds (number of seeds); difference: measured - published, in "
+    "points; bold: best of its column."
+)
+
+
+def all_grids(evidence: Evidence) -> dict[str, list[Grid]]:
+    """Every table of the report by file stem; what has nothing to show has no grids."""
+    tables = {name: table(name, evidence) for name in TABLES}
+    blocks, known = blocks_of_runs(tables.values(), evidence), rows_of(tables.values())
+    return {
+        **{name: paper_grids(name, filled) for name, filled in tables.items()},
+        "counts": [counts_grid(tables.values(), evidence)],
+        "published_pairs": [published_pairs_grid(evidence, known)],
+        "statistics": statistics_grids(blocks, known),
+        "ranks": rank_grids(blocks, known),
+        "definitions": definition_grids(blocks, known),
+        "pairs": pair_grids(blocks, known),
+        "efficiency": efficiency_grids(tables.values(), evidence),
+    }
+
+
+def paper_grids(name: str, filled: PaperTable) -> list[Grid]:
+    """One grid for each block of a paper's table."""
+    return [_paper_grid(name, filled, block) for block in filled.blocks]
+
+
+def _paper_grid(name: str, filled: PaperTable, block: Block) -> Grid:
+    venues = filled.name == LAYOUTS["table1"].title
+    columns = [Column("label", "Network"), *([Column("venue", "Venue")] if venues else [])]
+    for count in COUNTS:
+        columns += [
+            Column(f"{count.name}_printed", "printed", count.unit, "number", count.heading),
+            Column(f"{count.name}_counted", "counted", count.unit, "number", count.heading),
+        ]
+    for metric in filled.metrics:
+        columns += _metric_columns(metric)
+    best = _Best(block.rows, filled.metrics)
+    rows = [
+        GridRow(
+            row.network,
+            [
+                Cell(row.label + ("†" if row.reading else ""), row.label, title=_title(row), data={"label": row.label}),
+                *([Cell(row.venue or NOTHING, row.venue)] if venues else []),
+                *(cell for count in COUNTS for cell in _count_cells(row.counts[count.name], best)),
+                *(cell for metric in filled.metrics for cell in _metric_cells(row, metric, best)),
+            ],
+            row.group,
+        )
+        for row in block.rows
+    ]
+    context = {"dataset": block.dataset, "recipe": block.recipe}
+    title = f"{filled.name}: {block.title}"
+    return Grid(
+        slug(name, block.dataset, block.recipe),
+        title,
+        f"{filled.caption} {HOW_TO_READ}",
+        columns,
+        rows,
+        _notes(block, filled.metrics),
+        context,
+    )
+
+
+def _metric_columns(metric: str) -> list[Column]:
+    heading = metric_named(metric).heading
+    tolerance = f"reproduced means within {100 * TOLERANCES[metric]:.1f} points"
+    return [
+        Column(f"{metric}_published", "published", "", "number", heading),
+        Column(f"{metric}_measured", "measured", "", "number", heading),
+        Column(f"{metric}_difference", "difference", "", "number", heading),
+        Column(f"{metric}_verdict", "verdict", "", "text", heading, tolerance),
+    ]
+
+
+class _Best:
+    """The best printed and the best measured value of each column at the printed digits; ties are all best."""
+
+    def __init__(self, rows: Sequence[Row], metrics: Iterable[str]) -> None:
+        self.published, self.measured = {}, {}
+        for metric in metrics:
+            found = [row.comparisons[metric] for row in rows]
+            self.published[metric] = _extreme(max, (c.published for c in found), percent)
+            self.measured[metric] = _extreme(max, (c.measured.mean if c.measured else None for c in found), percent)
+        for count in COUNTS:
+            counted = [row.counts[count.name] for row in rows]
+            self.published[count.name] = _extreme(min, (c.printed for c in counted), thousandths)
+            self.measured[count.name] = _extreme(min, (c.counted for c in counted), thousandths)
+
+
+def _extreme(choose: Callable, values: Iterable[float | None], write: Callable[[float], str]) -> str:
+    """The extreme value as written, "" where there is none."""
+    known = [value for value in values if value is not None]
+    return write(choose(known)) if known else ""
+
+
+def thousandths(count: float) -> str:
+    """A count at the paper's digits: 0.028636 -> "0.029"."""
+    return f"{count:.3f}"
+
+
+def _count_cells(found: CountComparison, best: _Best) -> list[Cell]:
+    printed = Cell(NOT_PUBLISHED, data={f"{found.column}_printed": NOT_PUBLISHED})
+    if found.printed is not None:
+        text = thousandths(found.printed)
+        data = {f"{found.column}_printed": found.printed}
+        printed = Cell(text, found.printed, text == best.published[found.column], data=data)
+    text = NOT_COUNTED if found.counted is None else thousandths(found.counted)
+    bold = text == best.measured[found.column]
+    text += " (contradicted)" if found.verdict is Verdict.CONTRADICTED else ""
+    counted = {
+        f"{found.column}_counted": NOT_COUNTED if found.counted is None else found.counted,
+        f"{found.column}_verdict": found.verdict.value,
+    }
+    return [printed, Cell(text, found.counted, bold, found.verdict, found.reason, counted)]
+
+
+def _metric_cells(row: Row, metric: str, best: _Best) -> list[Cell]:
+    found = row.comparisons[metric]
+    return [
+        _published_cell(found, best, row.source),
+        _measured_cell(row, found, best),
+        _difference_cell(found),
+        Cell(found.verdict.value, found.verdict.value, verdict=found.verdict, title=found.reason),
+    ]
+
+
+def _published_cell(found: Comparison, best: _Best, source: str) -> Cell:
+    keys = (f"{found.metric}_published", f"{found.metric}_published_sd")
+    if found.published is None:
+        word = UNREADABLE if found.unreadable else NOT_PUBLISHED
+        return Cell(word, title=source, data=dict.fromkeys(keys, word))
+    text, spread = percent(found.published), found.published_sd
+    text += "" if spread is None else f" ± {percent(spread)}"
+    bold = percent(found.published) == best.published[found.metric]
+    values = (round(found.published, 6), NOT_PUBLISHED if spread is None else round(spread, 6))
+    return Cell(text, found.published, bold, title=source, data=dict(zip(keys, values, strict=True)))
+
+
+def _measured_cell(row: Row, found: Comparison, best: _Best) -> Cell:
+    key, measured = f"{found.metric}_measured", found.measured
+    failed = ", ".join(f"seed {failure.cell.seed} failed" for failure in row.failures)
+    if measured is None:
+        text = f"{NOT_MEASURED} ({failed})" if failed else NOT_MEASURED
+        return Cell(text, data={key: NOT_MEASURED, f"{key}_sd": NOT_MEASURED, f"{key}_n": 0})
+    spread = "" if measured.sd is None else f" ± {percent(measured.sd)}"
+    text = f"{percent(measured.mean)}{spread} ({measured.n}{f'; {failed}' if failed else ''})"
+    sd = "one seed" if measured.sd is None else measured.sd
+    data = {key: measured.mean, f"{key}_sd": sd, f"{key}_n": measured.n}
+    title = f"seeds {', '.join(map(str, measured.seeds))}"
+    bold = percent(measured.mean) == best.measured[found.metric]
+    return Cell(text, measured.mean, bold, title=title, data=data)
+
+
+def _difference_cell(found: Comparison) -> Cell:
+    key = f"{found.metric}_difference"
+    if found.difference is None:
+        return Cell(NOTHING, data={key: NOTHING})
+    return Cell(f"{100 * found.difference:+.2f}", found.difference, title=found.reason, data={key: found.difference})
+
+
+def _title(row: Row) -> str:
+    return " ".join(filter(None, (row.note, f"Published numbers: {row.source}." if row.source else "")))
+
+
+def _notes(block: Block, metrics: Iterable[str]) -> list[str]:
+    """What a reader must know beside the numbers, in every format."""
+    notes = [block.note] if block.note else []
+    for reading in dict.fromkeys(row.note for row in block.rows if row.reading):
+        notes.append(f"† {', '.join(row.label for row in block.rows if row.note == reading)}: {reading}")
+    for note in dict.fromkeys(row.note for row in block.rows if row.note and not row.reading):
+        notes.append(f"{', '.join(row.label for row in block.rows if row.note == note)}: {note}")
+    notes += [f"Published numbers of {row.label}: {row.source}." for row in block.rows if ";" in row.source]
+    for failure in (failure for row in block.rows for failure in row.failures):
+        notes.append(f"{failure.cell} failed at epoch {failure.epoch}: {failure.reason}.")
+    tolerances = ", ".join(f"{metric_named(m).heading} {100 * TOLERANCES[m]:.1f}" for m in metrics)
+    notes.append(f"Reproduced means within this many points of the published value: {tolerances}.")
+    return notes
