@@ -12,7 +12,7 @@ Deviations from the authors' code:
    detached: theirs lets the contrast reach the stem and zeroes that gradient before any step. The effect is the same.
 3. The z-score per image and channel, part of the authors' loader, is the function `standardised`, which the registry
    applies to the suite's range in training and at inference alike; the network itself has none, like theirs.
-The training objective and its deviations are in benchmarks/objectives/style_views.py.
+The training objective and its deviations are in benchmarks/objectives/c2sdg.py.
 
 Scars of the original that are kept:
 * The gate stands before the first batch norm, which scales what the gate left of a channel back up: only a gate so

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from benchmarks.datasets import PreparedSet
     from benchmarks.protocol.recipe import Recipe
     from benchmarks.protocol.suites import Suite
-    from benchmarks.runner.runner import Job, Plan
+    from benchmarks.runner.local import Job, Plan
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -112,11 +112,11 @@ def run(
         registry.entry(name)
     cells = suites.cells(chosen, settings.name, names, _seeds(seeds, chosen))
     root = results or store.results_root()
-    from benchmarks.runner import record, runner
+    from benchmarks.runner import local, save_run
 
-    plan = runner.plan(cells, root)
+    plan = local.plan(cells, root)
     for cell in plan.done:
-        record.one_identity(cell, root, finished=True)
+        save_run.one_identity(cell, root, finished=True)
     _show_plan(plan, settings.name)
     problems = _run_data_sets(plan, settings, root, device, until, dry_run, kernels=not no_kernels)
     for failure in plan.failed:
@@ -169,8 +169,8 @@ def _run_data_sets(
 ) -> list[str]:
     """Run, or only estimate, what is to do, data set by data set; sentences about what failed."""
     from benchmarks import datasets
-    from benchmarks.runner import runner
-    from benchmarks.runner.progress import Reporter
+    from benchmarks.runner import local
+    from benchmarks.runner.console import Reporter
     from benchmarks.training import engine
 
     problems = []
@@ -183,18 +183,18 @@ def _run_data_sets(
                 f"`python -m benchmarks data {name} --from PATH` records them and leaves the pixels as they are.",
                 highlight=False,
             )
-        chosen = runner.device_named(device)
+        chosen = local.device_named(device)
         begun_with = engine.of_new_runs(chosen, recipe, allowed=kernels)
         with Reporter(console) as reporter:
-            stores = runner.on_device(prepared, recipe, chosen)
-            job = runner.Job(prepared, stores, recipe, root, chosen, reporter, begun_with, until=until)
-            outcome = runner.Outcome()
+            stores = local.on_device(prepared, recipe, chosen)
+            job = local.Job(prepared, stores, recipe, root, chosen, reporter, begun_with, until=until)
+            outcome = local.Outcome()
             reporter.note(engine.announcement(job.engine, chosen, recipe, asked=kernels))
             if dry_run:
-                _show_costs(runner.fit_to_train(cells, job, outcome), job)
+                _show_costs(local.fit_to_train(cells, job, outcome), job)
             else:
                 signal.signal(signal.SIGTERM, signal.default_int_handler)
-                outcome = runner.execute(cells, job)
+                outcome = local.execute(cells, job)
         for cause in outcome.causes:
             _show_traceback(cause)
         problems += [f"{network}: {what}." for network, what in outcome.errors]
@@ -288,7 +288,7 @@ def check(
     results: Results = None,
 ) -> None:
     """Hold counts and stored runs against the published numbers and accepted values; exit 1 where one contradicts."""
-    from reports.check import baseline as baselines
+    from reports.check import accepted as baselines
     from reports.check.check import check as held
     from reports.evidence import load_everything
 
@@ -360,9 +360,9 @@ def profile(
     results: Results = None,
 ) -> None:
     """Measure latency, throughput, memory and weights of networks on this machine. Run it on an idle one."""
-    from benchmarks.measuring import profiling
+    from benchmarks.measuring import inference
     from benchmarks.protocol import suites
-    from benchmarks.runner import runner
+    from benchmarks.runner import local
     from benchmarks.training import engine
 
     _load(plugin)
@@ -375,9 +375,9 @@ def profile(
         table.add_row(row["network"], *medians, f"{row['peak_memory_mb']:.0f}", f"{row['weights_kb']:.0f}")
 
     with engine.announcing(console.print):
-        path = profiling.profile(
+        path = inference.profile(
             network or list(suites.TABLE_1),
-            runner.device_named(device),
+            local.device_named(device),
             results or store.results_root(),
             size=size,
             threads=threads,
@@ -404,15 +404,15 @@ def speed(
 ) -> None:
     """Time the trainer against the field's usual loop, in turns, on the same images, seeds and steps."""
     from benchmarks import datasets
-    from benchmarks.measuring import speed as side_by_side
+    from benchmarks.measuring import training_speed as side_by_side
     from benchmarks.networks import registry
     from benchmarks.protocol import recipe
-    from benchmarks.runner import runner
+    from benchmarks.runner import local
     from benchmarks.training import engine
 
     _load(plugin)
     registry.entry(network)
-    settings, chosen = recipe.named("paper").changed(size=size), runner.device_named(device)
+    settings, chosen = recipe.named("paper").changed(size=size), local.device_named(device)
     prepared, numbers = datasets.load(dataset, size), tuple(range(1, seeds + 1))
     computing = engine.of_new_runs(chosen, settings)
     with engine.announcing(console.print):

@@ -8,9 +8,9 @@ from reports.comparison.compare import load_everything, table
 from reports.evidence import TABLES
 from reports.figures.gallery import illustrate
 from reports.figures.qualitative import Photographs
-from reports.formats.page import page
+from reports.formats.html.page import page
 from reports.tables.grid import Grid, to_csv, to_latex, to_markdown
-from reports.tables.tables import all_grids
+from reports.tables.paper import all_grids
 from results.errors import RequestError
 
 WRITERS: dict[str, tuple[str, Callable[[Sequence[Grid]], str]]] = {

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy import ndimage
 
-from benchmarks.training.augment import FIRST_ANGLE, ImageStore, draw_epoch, rotation_table, turn_table
+from benchmarks.training.batches import FIRST_ANGLE, ImageStore, draw_epoch, rotation_table, turn_table
 
 SIZE = 48
 

@@ -19,9 +19,9 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from benchmarks.networks import registry
 from benchmarks.protocol.recipe import RECIPES, Recipe
-from benchmarks.training.augment import ImageStore
-from benchmarks.training.capture import WARM_UP, Captured, Recording, Step, cuda_graph
-from benchmarks.training.train import Data, Drawn, Replicas, steps_of, train
+from benchmarks.training.batches import ImageStore
+from benchmarks.training.cuda_graph import WARM_UP, Captured, Recording, Step, cuda_graph
+from benchmarks.training.loop import Data, Drawn, Replicas, steps_of, train
 from tests.test_reference_loop import IMAGES, MASKS, PAIRS, STEPS, reference_losses
 
 CPU, META = torch.device("cpu"), torch.device("meta")

@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from reports.check.baseline import accept
+from reports.check.accepted import accept
 from reports.check.check import CheckResult, Item, Status, check
 from reports.comparison.compare import Tally, Verdict, load_everything
 from results import store

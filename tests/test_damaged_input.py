@@ -9,7 +9,7 @@ import pytest
 from reports.check.check import check
 from reports.comparison.compare import load_everything, table
 from reports.tables.grid import to_csv, to_latex, to_markdown
-from reports.tables.tables import all_grids
+from reports.tables.paper import all_grids
 from results.store import Problem
 from tests import fake_runs
 

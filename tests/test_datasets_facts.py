@@ -13,7 +13,7 @@ from benchmarks import __main__ as cli
 from benchmarks import datasets
 from benchmarks.datasets import loading, store
 from benchmarks.protocol.recipe import Recipe
-from benchmarks.runner import record
+from benchmarks.runner import save_run
 from results import data_sets
 from results.store import Cell
 from tests import dataset_files as fake
@@ -121,12 +121,12 @@ def test_the_fingerprint_is_of_size_ids_and_pixels_alone(source: Path) -> None:
 
 def test_every_run_records_the_data(source: Path, tmp_path: Path) -> None:
     prepared, cell = prepare(source), Cell("isic2018", "paper+size=16", "unet", 1)
-    record.begin(cell, prepared, Recipe(size=16), tmp_path)
+    save_run.begin(cell, prepared, Recipe(size=16), tmp_path)
     config = json.loads((cell.folder(tmp_path) / "config.json").read_text())
     assert config["data"] == prepared.data
     del config["data"]
     (cell.folder(tmp_path) / "config.json").write_text(json.dumps(config))
-    record.begin(cell, prepared, Recipe(size=16), tmp_path)  # a folder begun by an earlier version goes on
+    save_run.begin(cell, prepared, Recipe(size=16), tmp_path)  # a folder begun by an earlier version goes on
 
 
 def test_data_command_tells_what_it_read(source: Path) -> None:

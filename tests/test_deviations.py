@@ -9,7 +9,7 @@ import pytest
 from benchmarks import datasets
 from benchmarks.networks import registry
 from benchmarks.protocol.recipe import RECIPES
-from benchmarks.runner import record
+from benchmarks.runner import save_run
 from reports.render import render
 from results import store
 from results.store import Cell
@@ -47,7 +47,7 @@ def test_a_run_records_the_deviations_of_its_entry(tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("LESION_BENCHMARKS_CACHE", str(tmp_path / "cache"))
     recipe = RECIPES["quick"].changed(size=32)
     cell = Cell("synthetic", recipe.name, "lb_unet", 1)
-    record.begin(cell, datasets.load("synthetic", 32), recipe, tmp_path)
+    save_run.begin(cell, datasets.load("synthetic", 32), recipe, tmp_path)
     config = json.loads((cell.folder(tmp_path) / "config.json").read_text())
     assert config["deviations"] == list(registry.entry("lb_unet").deviations)
 

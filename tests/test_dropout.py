@@ -16,7 +16,7 @@ from benchmarks.networks.seeding import reseed, seeded
 from benchmarks.objectives.losses import DRAWS
 from benchmarks.protocol.recipe import RECIPES
 from benchmarks.training import checkpoint
-from benchmarks.training.train import Replicas, initialised
+from benchmarks.training.loop import Replicas, initialised
 from results.store import Cell
 
 P = 0.3

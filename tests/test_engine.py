@@ -15,12 +15,12 @@ from benchmarks import datasets
 from benchmarks.networks import registry
 from benchmarks.objectives import losses
 from benchmarks.protocol.recipe import RECIPES, Recipe
-from benchmarks.runner import cost, record, runner
-from benchmarks.runner.progress import Reporter
+from benchmarks.runner import cost, local, save_run
+from benchmarks.runner.console import Reporter
 from benchmarks.training import checkpoint, engine, kernels
-from benchmarks.training.augment import ImageStore
+from benchmarks.training.batches import ImageStore
 from benchmarks.training.engine import TORCH, Engine
-from benchmarks.training.train import Replicas, evaluate, train_epoch
+from benchmarks.training.loop import Replicas, evaluate, train_epoch
 from results import store
 from results.errors import RequestError
 from results.store import Cell
@@ -46,16 +46,16 @@ def without_numba(monkeypatch):
     monkeypatch.setattr(kernels, "version", lambda: None)
 
 
-def job(root: Path, begun_with: Engine = TORCH) -> runner.Job:
+def job(root: Path, begun_with: Engine = TORCH) -> local.Job:
     prepared = datasets.load("synthetic", RECIPE.size)
-    stores = runner.on_device(prepared, RECIPE, CPU)
-    return runner.Job(prepared, stores, RECIPE, root, CPU, Reporter(Console(quiet=True)), begun_with)
+    stores = local.on_device(prepared, RECIPE, CPU)
+    return local.Job(prepared, stores, RECIPE, root, CPU, Reporter(Console(quiet=True)), begun_with)
 
 
-def paused(root: Path, begun_with: Engine) -> runner.Job:
+def paused(root: Path, begun_with: Engine) -> local.Job:
     """A results folder in which CELL stands after its first epoch."""
     work = job(root, begun_with)
-    record.begin(CELL, work.prepared, RECIPE, root, begun_with)
+    save_run.begin(CELL, work.prepared, RECIPE, root, begun_with)
     replicas = Replicas(CELL.network, (CELL.seed,), RECIPE, CPU)
     replicas.progress[0].epoch = 1
     path = CELL.folder(root) / checkpoint.CHECKPOINT
@@ -102,7 +102,7 @@ def test_runs_from_before_there_were_kernels_are_torchs():
 @pytest.mark.parametrize("kind", ["torch", "kernels"])
 def test_a_run_says_at_both_ends_what_computed_it(kind, tmp_path):
     chosen = engine.installed() if kind == "kernels" else TORCH
-    outcome = runner.execute([CELL], job(tmp_path, chosen))
+    outcome = local.execute([CELL], job(tmp_path, chosen))
     assert outcome.finished == [CELL], outcome.errors
     assert recorded(tmp_path, "config.json") == recorded(tmp_path, "report.json") == chosen.record()
     assert ("numba" in recorded(tmp_path, "report.json")) == (kind == "kernels")
@@ -113,7 +113,7 @@ def test_a_seed_with_kernels_is_the_seed_beside_another_to_the_last_bit(tmp_path
     """Side by side on two threads, and alone."""
     other, roots = replace(CELL, seed=2), (tmp_path / "together", tmp_path / "alone")
     for root, cells in zip(roots, ([other, CELL], [CELL]), strict=True):
-        assert CELL in runner.execute(cells, job(root, engine.installed())).finished
+        assert CELL in local.execute(cells, job(root, engine.installed())).finished
     for name in ("history.csv", "per_image.csv"):
         together, alone = ((CELL.folder(root) / name).read_text() for root in roots)
         assert together == alone, name
@@ -122,7 +122,7 @@ def test_a_seed_with_kernels_is_the_seed_beside_another_to_the_last_bit(tmp_path
 @needs_kernels
 def test_a_run_begun_with_torch_goes_on_with_torch(tmp_path):
     paused(tmp_path, TORCH)
-    outcome = runner.execute([CELL], job(tmp_path, engine.installed()))
+    outcome = local.execute([CELL], job(tmp_path, engine.installed()))
     assert outcome.finished == [CELL], outcome.errors
     assert recorded(tmp_path, "config.json") == recorded(tmp_path, "report.json") == {"name": "torch"}
 
@@ -134,13 +134,13 @@ def test_a_run_of_an_earlier_version_goes_on_with_torch(tmp_path):
     config = json.loads(path.read_text())
     del config["engine"]
     store.write_json(path, config)
-    assert record.engine_of(CELL, tmp_path, engine.installed()) == TORCH
+    assert save_run.engine_of(CELL, tmp_path, engine.installed()) == TORCH
 
 
 @needs_kernels
 def test_a_run_begun_with_kernels_goes_on_with_kernels_though_new_ones_would_not(tmp_path):
     paused(tmp_path, engine.installed())
-    outcome = runner.execute([CELL], job(tmp_path, TORCH))
+    outcome = local.execute([CELL], job(tmp_path, TORCH))
     assert outcome.finished == [CELL], outcome.errors
     assert recorded(tmp_path, "report.json") == engine.installed().record()
 
@@ -151,7 +151,7 @@ def test_a_run_begun_with_kernels_is_refused_without_numba(tmp_path, monkeypatch
     paused(tmp_path, installed)
     monkeypatch.setattr(kernels, "version", lambda: None)
     with pytest.raises(RequestError, match=r"config\.json .* numba is not installed") as caught:
-        runner.execute([CELL], job(tmp_path))
+        local.execute([CELL], job(tmp_path))
     assert f"pip install numba=={installed.numba} llvmlite=={installed.llvmlite}" in str(caught.value)
     assert recorded(tmp_path, "config.json") == installed.record()
 
@@ -160,7 +160,7 @@ def test_a_run_begun_with_kernels_is_refused_without_numba(tmp_path, monkeypatch
 def test_a_run_begun_with_kernels_of_another_version_is_refused(tmp_path):
     paused(tmp_path, OLD)
     with pytest.raises(RequestError, match=r"numba 0\.1 .* but numba .* pip install numba==0\.1"):
-        runner.execute([CELL], job(tmp_path, engine.installed()))
+        local.execute([CELL], job(tmp_path, engine.installed()))
 
 
 def test_a_run_begun_with_kernels_is_refused_on_another_device():
@@ -174,13 +174,13 @@ def test_an_engine_that_nobody_knows_is_refused(tmp_path):
     path = CELL.folder(tmp_path) / "config.json"
     store.write_json(path, json.loads(path.read_text()) | {"engine": {"name": "abacus"}})
     with pytest.raises(RequestError, match=r"config\.json cannot be continued \(there is no engine .*abacus"):
-        runner.execute([CELL], work)
+        local.execute([CELL], work)
 
 
 def test_a_run_of_which_nothing_was_trained_begins_anew(tmp_path):
     work = job(tmp_path)
-    record.begin(CELL, work.prepared, RECIPE, tmp_path, OLD)
-    outcome = runner.execute([CELL], work)
+    save_run.begin(CELL, work.prepared, RECIPE, tmp_path, OLD)
+    outcome = local.execute([CELL], work)
     assert outcome.finished == [CELL], outcome.errors
     assert recorded(tmp_path, "config.json") == {"name": "torch"}
 
@@ -280,7 +280,7 @@ def test_costs_are_kept_apart_by_engine(tmp_path):
     counted = cost.groups(cells, work)
     assert counted == {("aulunet_v3", TORCH): 1, ("aulunet_v3", installed): 2}
     costs = {group: cost.Cost(1, seconds, 1.0) for group, seconds in zip(counted, (10.0, 2.0), strict=True)}
-    assert cost.makespan(counted, costs, work) == (10.0 if runner.workers(CPU) > 1 else 14.0)
+    assert cost.makespan(counted, costs, work) == (10.0 if local.workers(CPU) > 1 else 14.0)
 
 
 @needs_kernels

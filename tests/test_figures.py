@@ -10,8 +10,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from reports.comparison.compare import Block, load_everything, table
-from reports.figures import curves, figures
-from reports.figures.figures import Mark, pareto
+from reports.figures import curves, scatter
 from reports.figures.labels import MARK, Name, write_names
 from reports.figures.pictures import style
 from reports.figures.qualitative import (
@@ -27,6 +26,7 @@ from reports.figures.qualitative import (
     disagreement,
     qualitative,
 )
+from reports.figures.scatter import Mark, pareto
 from results import store
 from results.errors import RequestError
 from tests import fake_runs
@@ -63,12 +63,12 @@ def published(dataset: str) -> list[Name]:
 )
 def test_names_cover_neither_names_nor_marks(names: list[Name]) -> None:
     with style():
-        figure = Figure(figsize=figures.PANEL)
+        figure = Figure(figsize=scatter.PANEL)
         ax = figure.add_axes((0.1, 0.1, 0.8, 0.8))
         x, y = np.array([(name.x, name.y) for name in names]).T
         ax.set(xlim=(x.min() - 0.8, x.max() + 0.8), ylim=(y.min() - 1, y.max() + 1))
         marks = [(name.x, name.y) for name in names]
-        texts = write_names(ax, names, marks, [], figures.NAME_SIZE, "black")
+        texts = write_names(ax, names, marks, [], scatter.NAME_SIZE, "black")
         boxes = [text.get_window_extent() for text in texts]
         frame = ax.get_window_extent()
     for first, second in itertools.combinations(boxes, 2):
@@ -89,7 +89,7 @@ def test_pareto_front_holds_those_that_no_other_beats() -> None:
 
 
 def test_figure_2_is_the_same_twice_and_carries_no_date(block: Block) -> None:
-    first, second = (figures.tradeoff(block, "figure2b", "Figure 2 (b)") for _ in range(2))
+    first, second = (scatter.tradeoff(block, "figure2b", "Figure 2 (b)") for _ in range(2))
     assert first is not None
     assert first == second
     assert "date" not in first.svg.lower()
@@ -97,7 +97,7 @@ def test_figure_2_is_the_same_twice_and_carries_no_date(block: Block) -> None:
 
 
 def test_figure_2_without_runs_shows_what_was_published_and_says_so(tmp_path: Path) -> None:
-    drawn = figures.tradeoff(block_of(tmp_path), "figure2b", "Figure 2 (b)")
+    drawn = scatter.tradeoff(block_of(tmp_path), "figure2b", "Figure 2 (b)")
     assert drawn is not None
     assert "Nothing is measured yet" in drawn.caption
     assert "highest published mIoU is 82.44 % (AULUNet-v3)" in drawn.alt
@@ -105,7 +105,7 @@ def test_figure_2_without_runs_shows_what_was_published_and_says_so(tmp_path: Pa
 
 def test_measured_marks_take_our_counts_and_published_ones_the_print(block: Block) -> None:
     row = next(row for row in block.rows if row.network == "malunet")
-    pair = figures.by_parameters(row, orientation=False)
+    pair = scatter.by_parameters(row, orientation=False)
     assert pair.published is not None
     assert pair.measured is not None
     assert (pair.published.x, pair.measured.x) == (0.175, 0.177943)
@@ -115,18 +115,18 @@ def test_measured_marks_take_our_counts_and_published_ones_the_print(block: Bloc
 def test_published_numbers_of_another_data_set_are_not_drawn(tmp_path: Path) -> None:
     fake_runs.write_run(tmp_path, dataset="synthetic", recipe="quick", network="unet")
     synthetic = block_of(tmp_path, "synthetic")
-    assert all(figures.by_parameters(row, synthetic.orientation).published is None for row in synthetic.rows)
+    assert all(scatter.by_parameters(row, synthetic.orientation).published is None for row in synthetic.rows)
 
 
 def test_latency_is_drawn_for_profiled_networks_with_the_machine_in_words(block: Block, tmp_path: Path) -> None:
     fake_runs.write_profile(tmp_path, networks=("unet", "aulunet_v3"))
     (profile,) = load_everything(tmp_path).profiles
-    drawn = figures.latency(block, profile, "cpu", "latency", "Latency")
+    drawn = scatter.latency(block, profile, "cpu", "latency", "Latency")
     assert drawn is not None
     assert "quiet-box" in drawn.caption
     assert "2 threads" in drawn.caption
     assert drawn.alt.startswith("Scatter plot of 2 networks")
-    assert figures.latency(block, profile, "cuda", "latency", "Latency") is None
+    assert scatter.latency(block, profile, "cuda", "latency", "Latency") is None
 
 
 def test_damaged_history_is_named_and_the_others_are_drawn(block: Block) -> None:

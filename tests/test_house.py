@@ -87,14 +87,14 @@ def test_training_imports_without_the_optional_libraries():
     ]
     done = run_without(
         absent,
-        "import benchmarks.runner.runner, benchmarks.networks.registry, benchmarks.datasets, benchmarks.runner.cost",
+        "import benchmarks.runner.local, benchmarks.networks.registry, benchmarks.datasets, benchmarks.runner.cost",
     )
     assert done.returncode == 0, done.stderr
 
 
 def test_everything_imports_without_numba():
     """Training, measuring and reporting; torch then computes."""
-    modules = "benchmarks.runner.runner, benchmarks.runner.cost, benchmarks.measuring.speed, reports.render"
+    modules = "benchmarks.runner.local, benchmarks.runner.cost, benchmarks.measuring.training_speed, reports.render"
     check = "from benchmarks.training import engine; assert engine.installed() is None"
     done = run_without(["numba", "llvmlite"], f"import {modules}\n{check}")
     assert done.returncode == 0, done.stderr

@@ -17,10 +17,10 @@ from benchmarks.networks.identity import identity
 from benchmarks.networks.registry import Entry
 from benchmarks.networks.seeding import states
 from benchmarks.protocol.recipe import RECIPES
-from benchmarks.runner import record, runner
-from benchmarks.runner.progress import Reporter
-from benchmarks.training import checkpoint, cpu
-from benchmarks.training.train import Replicas
+from benchmarks.runner import local, save_run
+from benchmarks.runner.console import Reporter
+from benchmarks.training import checkpoint, folded_depthwise
+from benchmarks.training.loop import Replicas
 from reports.evidence import load_everything
 from results import store
 from results.errors import RequestError
@@ -151,8 +151,8 @@ def test_a_config_and_a_report_say_what_was_trained_and_where(tmp_path):
     config, report = (json.loads((folder / name).read_text()) for name in ("config.json", "report.json"))
     assert config["identity"] == report["identity"] == identity("tiny")
     assert report["host"]["threads"] == 1
-    assert report["host"]["cores"] == cpu.cores()
-    assert config["code"]["version"] == report["code"]["version"] == record.code_version()["version"]
+    assert report["host"]["cores"] == folded_depthwise.cores()
+    assert config["code"]["version"] == report["code"]["version"] == save_run.code_version()["version"]
 
 
 def test_the_package_version_is_none_where_nothing_is_installed(monkeypatch):
@@ -162,9 +162,9 @@ def test_the_package_version_is_none_where_nothing_is_installed(monkeypatch):
         raise metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(metadata, "version", lambda name: "9.8.7")
-    assert record.code_version.__wrapped__()["version"] == "9.8.7"
+    assert save_run.code_version.__wrapped__()["version"] == "9.8.7"
     monkeypatch.setattr(metadata, "version", absent)
-    assert record.code_version.__wrapped__()["version"] is None
+    assert save_run.code_version.__wrapped__()["version"] is None
 
 
 def test_a_checkpoint_of_another_network_is_refused(tmp_path, monkeypatch):
@@ -190,12 +190,12 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path, monkeypatch):
 )
 def test_a_folder_begun_under_other_settings_is_refused(tmp_path, what, changed):
     cell, prepared = Cell("synthetic", RECIPE.name, "aulunet_v3", 1), datasets.load("synthetic", 32)
-    record.begin(cell, prepared, RECIPE, tmp_path)
-    record.begin(cell, prepared, RECIPE, tmp_path)
+    save_run.begin(cell, prepared, RECIPE, tmp_path)
+    save_run.begin(cell, prepared, RECIPE, tmp_path)
     path = cell.folder(tmp_path) / "config.json"
     store.write_json(path, store.read_json(path) | changed)
     with pytest.raises(RequestError, match=f"was begun with another {what}; move its folder away"):
-        record.begin(cell, prepared, RECIPE, tmp_path)
+        save_run.begin(cell, prepared, RECIPE, tmp_path)
 
 
 def tell(folder: Path, identity: str, finished_at: str = "2025-11-24T10:00:00+00:00") -> None:
@@ -256,15 +256,15 @@ def test_other_networks_train_where_one_is_refused_and_nothing_of_it_is_stored(t
     monkeypatch.setitem(registry.ENTRIES, "twin", Entry("twin", "Twin", lambda: nn.Conv2d(3, 2, 1)))
     monkeypatch.setitem(registry.ENTRIES, "plain", Entry("plain", "Plain", lambda: nn.Conv2d(3, 1, 1)))
     prepared, device = datasets.load("synthetic", 32), torch.device("cpu")
-    data, reporter = runner.on_device(prepared, RECIPE, device), Reporter(Console(quiet=True))
-    job = runner.Job(prepared, data, RECIPE, tmp_path, device, reporter)
+    data, reporter = local.on_device(prepared, RECIPE, device), Reporter(Console(quiet=True))
+    job = local.Job(prepared, data, RECIPE, tmp_path, device, reporter)
     cells = [Cell("synthetic", RECIPE.name, network, 1) for network in ("twin", "plain")]
-    outcome = runner.execute(cells, job)
+    outcome = local.execute(cells, job)
     assert [network for network, _ in outcome.errors] == ["twin"]
     assert "it returns torch.float32 of shape (2, 2, 32, 32)" in outcome.errors[0][1]
     assert [cell.network for cell in outcome.finished] == ["plain"]
     assert not list(tmp_path.glob("runs/*/*/twin"))
     shutil.rmtree(tmp_path / "runs")
     with pytest.raises(RequestError, match=r"^twin: it returns .* Nothing was stored\.$"):
-        runner.execute(cells[:1], job)
+        local.execute(cells[:1], job)
     assert not (tmp_path / "runs").exists()

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.objectives.losses import bce_dice
-from benchmarks.training.augment import ImageStore
+from benchmarks.training.batches import ImageStore
 from tests.test_kernels import distance, generator, random
 
 pytest.importorskip("numba")

@@ -13,7 +13,7 @@ from benchmarks.measuring import complexity, live_counts
 from benchmarks.networks import registry
 from reports.check.check import Status, check
 from reports.comparison.compare import load_everything
-from reports.tables.tables import all_grids
+from reports.tables.paper import all_grids
 from results import store
 from results.errors import RequestError
 from tests import fake_runs

@@ -8,7 +8,7 @@ from scipy import ndimage
 from skimage import metrics as skimage_metrics
 
 from benchmarks.objectives import losses
-from benchmarks.training.metrics import counts
+from benchmarks.training.pixel_counts import counts
 from results.metrics import METRICS, per_image_mean, pooled
 
 

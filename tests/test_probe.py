@@ -13,7 +13,7 @@ from benchmarks.networks.seeding import reseed, states
 from benchmarks.objectives import losses
 from benchmarks.protocol.recipe import RECIPES
 from benchmarks.runner.probe import Unfit, probe
-from benchmarks.training.train import Replicas, initialised
+from benchmarks.training.loop import Replicas, initialised
 
 RECIPE = RECIPES["quick"].changed(size=32)
 CPU = torch.device("cpu")

@@ -1,4 +1,4 @@
-"""What `benchmarks.measuring.profiling` writes. Nothing here expects any speed."""
+"""What `benchmarks.measuring.inference` writes. Nothing here expects any speed."""
 
 import json
 import math
@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from benchmarks.measuring import profiling
-from benchmarks.measuring.profiling import Effort
+from benchmarks.measuring import inference
+from benchmarks.measuring.inference import Effort
 from benchmarks.networks import registry
 from benchmarks.training import kernels
 from benchmarks.training.engine import installed
@@ -26,7 +26,7 @@ TINY = Effort(warmup=1, passes=3, at_least=2, seconds=0.5)
 def measure(root: Path, *names: str, size: int = 32, threads: int = 1, machine: str = "Test box") -> dict:
     """Profile with tiny repetitions; the content of the file."""
     names = names or ("aulunet_v3",)
-    path = profiling.profile(names, CPU, root, size=size, threads=threads, machine=machine, effort=TINY)
+    path = inference.profile(names, CPU, root, size=size, threads=threads, machine=machine, effort=TINY)
     return json.loads(path.read_text())
 
 
@@ -182,7 +182,7 @@ def test_rows_are_announced_when_they_are_stored(tmp_path: Path) -> None:
         assert json.loads(path.read_text())["rows"][-1] == row
         announced.append(row)
 
-    profiling.profile(["aulunet_m4", "aulunet_v3"], CPU, tmp_path, size=32, threads=1, effort=TINY, announce=announce)
+    inference.profile(["aulunet_m4", "aulunet_v3"], CPU, tmp_path, size=32, threads=1, effort=TINY, announce=announce)
     assert [row["network"] for row in announced] == ["aulunet_m4", "aulunet_v3"]
 
 
@@ -195,25 +195,25 @@ def test_effort_bounds_the_passes() -> None:
             return images
 
     images = torch.zeros(1)
-    assert len(profiling._time(Counter(), images, Effort(warmup=2, passes=4, at_least=1, seconds=60))) == 4
+    assert len(inference._time(Counter(), images, Effort(warmup=2, passes=4, at_least=1, seconds=60))) == 4
     assert len(calls) == 2 + 4
-    assert len(profiling._time(Counter(), images, Effort(warmup=9, passes=9, at_least=2, seconds=0))) == 2
+    assert len(inference._time(Counter(), images, Effort(warmup=9, passes=9, at_least=2, seconds=0))) == 2
     assert len(calls) == 2 + 4 + 1 + 2
 
 
 def test_the_description_names_hardware_and_not_the_host() -> None:
-    description = profiling.describe()
+    description = inference.describe()
     assert description["cores"] >= 1
     assert description["memory_gb"] >= 1
     assert description["cpu"] in description["name"]
     assert platform.node() not in description["name"]
-    assert profiling.describe("My box")["name"] == "My box"
+    assert inference.describe("My box")["name"] == "My box"
 
 
 def test_weights_are_measured_as_the_file_they_would_be(tmp_path: Path) -> None:
     network = registry.build("aulunet_v3")
     save_file(network.state_dict(), tmp_path / "weights.safetensors")
-    assert profiling.weights_bytes(network) == (tmp_path / "weights.safetensors").stat().st_size
+    assert inference.weights_bytes(network) == (tmp_path / "weights.safetensors").stat().st_size
 
 
 class Ladder(nn.Module):
@@ -235,12 +235,12 @@ class Ladder(nn.Module):
 
 def test_live_bytes_are_those_of_the_widest_moment() -> None:
     images = torch.ones(3, 1000)[0]  # a view of more
-    assert profiling.live_bytes(Ladder(), images) == 4 * (5 * 1000 + 10)
+    assert inference.live_bytes(Ladder(), images) == 4 * (5 * 1000 + 10)
 
 
 def test_live_bytes_do_not_depend_on_the_mode_around() -> None:
     network, images = registry.build("aulunet_v3").eval(), torch.rand(1, 3, 64, 64)
     with torch.inference_mode():
-        inside = profiling.live_bytes(network, images)
-    assert inside == profiling.live_bytes(network, images)
-    assert inside > profiling.weights_bytes(network)
+        inside = inference.live_bytes(network, images)
+    assert inside == inference.live_bytes(network, images)
+    assert inside > inference.weights_bytes(network)

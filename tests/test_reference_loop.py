@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from benchmarks.protocol.recipe import RECIPES, Recipe
-from benchmarks.training.augment import ImageStore, draw_epoch
+from benchmarks.training.batches import ImageStore, draw_epoch
+from benchmarks.training.loop import Data, Replicas, evaluate, train, train_epoch
 from benchmarks.training.reference_loop import Pictures, ReferenceLoop
-from benchmarks.training.train import Data, Replicas, evaluate, train, train_epoch
 
 CPU = torch.device("cpu")
 RECIPE = RECIPES["paper"].changed(size=64, batch=4)

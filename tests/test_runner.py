@@ -22,12 +22,12 @@ from safetensors.torch import load_file
 from benchmarks import datasets
 from benchmarks.networks import registry
 from benchmarks.protocol.recipe import RECIPES, Recipe
-from benchmarks.runner import record, runner
-from benchmarks.runner.progress import Reporter
+from benchmarks.runner import local, save_run
+from benchmarks.runner.console import Reporter
 from benchmarks.training import checkpoint, engine
-from benchmarks.training.augment import ImageStore
-from benchmarks.training.metrics import predicted
-from benchmarks.training.train import evaluate
+from benchmarks.training.batches import ImageStore
+from benchmarks.training.loop import evaluate
+from benchmarks.training.pixel_counts import predicted
 from results import store
 from results.errors import RequestError
 from results.metrics import COUNT_COLUMNS, pooled
@@ -49,12 +49,10 @@ def cells(network: str, seeds: tuple[int, ...], recipe: Recipe = RECIPE) -> list
     return [Cell("synthetic", recipe.name, network, seed) for seed in seeds]
 
 
-def job(root: Path, recipe: Recipe = RECIPE) -> runner.Job:
+def job(root: Path, recipe: Recipe = RECIPE) -> local.Job:
     prepared = datasets.load("synthetic", recipe.size)
     cpu = torch.device("cpu")
-    return runner.Job(
-        prepared, runner.on_device(prepared, recipe, cpu), recipe, root, cpu, Reporter(Console(quiet=True))
-    )
+    return local.Job(prepared, local.on_device(prepared, recipe, cpu), recipe, root, cpu, Reporter(Console(quiet=True)))
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +60,7 @@ def finished(tmp_path_factory) -> Path:
     """A results folder with two finished seeds of AULUNet-v3."""
     root = tmp_path_factory.mktemp("results")
     with Reporter(Console(quiet=True)):
-        outcome = runner.execute(cells("aulunet_v3", (1, 2)), job(root))
+        outcome = local.execute(cells("aulunet_v3", (1, 2)), job(root))
     assert not outcome.errors
     assert len(outcome.finished) == 2
     return root
@@ -123,7 +121,7 @@ def test_stored_weights_and_masks_are_those_that_were_scored(finished):
     table = pd.read_csv(cell.folder(finished) / "per_image.csv")
     assert abs((found & truth).sum() - table["tp"].sum()) <= 2  # batch size may move a pixel on the threshold
     masks = sorted((cell.folder(finished) / "masks").glob("*.png"))
-    assert [path.stem for path in masks] == sorted(record.pictured(list(table["id"])))
+    assert [path.stem for path in masks] == sorted(save_run.pictured(list(table["id"])))
     for path in masks:
         with Image.open(path) as picture:
             assert picture.mode == "1"
@@ -131,13 +129,13 @@ def test_stored_weights_and_masks_are_those_that_were_scored(finished):
 
 
 def test_a_seed_alone_is_the_seed_among_others_to_the_last_bit(finished, tmp_path):
-    runner.execute(cells("aulunet_v3", (2,)), job(tmp_path))
+    local.execute(cells("aulunet_v3", (2,)), job(tmp_path))
     cell = cells("aulunet_v3", (2,))[0]
     assert scores(tmp_path, cell) == scores(finished, cell)
 
 
 def test_finished_cells_are_skipped(finished):
-    plan = runner.plan(cells("aulunet_v3", (1, 2, 3)), finished)
+    plan = local.plan(cells("aulunet_v3", (1, 2, 3)), finished)
     assert [cell.seed for cell in plan.todo] == [3]
     assert [cell.seed for cell in plan.done] == [1, 2]
 
@@ -147,7 +145,7 @@ LONGER = RECIPES["quick"].changed(size=32, epochs=8, batch=4)
 
 def command_line(root: Path, before: str = "", *, recipe: Recipe, kernels: bool) -> list[str]:
     """The command line in a process of its own, which begins with `before` and writes a checkpoint every epoch."""
-    rhythm = "import benchmarks.runner.runner as r; r.CHECKPOINT_EVERY = 0.0"
+    rhythm = "import benchmarks.runner.local as r; r.CHECKPOINT_EVERY = 0.0"
     code = f"{before}{rhythm}; from benchmarks.__main__ import main; main()"
     start = [sys.executable, "-c", code, "run", "--suite", "quick", "--network", "aulunet_v3", "--seeds", "1"]
     options = ["--size", "32", "--epochs", str(recipe.epochs), "--batch", "4", "--results", str(root)]
@@ -199,7 +197,7 @@ def test_stopped_then_killed_then_finished_elsewhere_gives_the_same_numbers(tmp_
         command(moved, one_core), cwd=ROOT, check=True, capture_output=True, text=True, env=environment
     )
     assert "resumed after epoch" in done.stdout
-    runner.execute([cell], replace(job(whole, recipe), engine=computing))
+    local.execute([cell], replace(job(whole, recipe), engine=computing))
     assert store.read_json(cell.folder(moved) / "report.json")["engine"] == computing.record()
     assert scores(moved, cell) == scores(whole, cell)
     histories = [(cell.folder(root) / "history.csv").read_text() for root in (moved, whole)]
@@ -210,7 +208,7 @@ def test_stopped_then_killed_then_finished_elsewhere_gives_the_same_numbers(tmp_
 def test_a_run_pauses_in_time_and_goes_on(tmp_path):
     """A pause comes at the end of an epoch, with its checkpoint, where there is no time for another one."""
     cell, longer = cells("aulunet_v3", (1,), LONGER)[0], job(tmp_path, LONGER)
-    assert runner.execute([cell], replace(longer, until=time.monotonic())).interrupted
+    assert local.execute([cell], replace(longer, until=time.monotonic())).interrupted
     path, identity = (
         cell.folder(tmp_path) / "checkpoint.safetensors",
         checkpoint.identity(cell, longer.prepared.fingerprint),
@@ -220,22 +218,22 @@ def test_a_run_pauses_in_time_and_goes_on(tmp_path):
     deadline = time.monotonic() + 120
     while not store.is_finished(cell, tmp_path):
         assert time.monotonic() < deadline
-        outcome = runner.execute([cell], replace(longer, until=time.monotonic() + 0.5))
+        outcome = local.execute([cell], replace(longer, until=time.monotonic() + 0.5))
         assert outcome.interrupted == (not store.is_finished(cell, tmp_path))
         pauses += outcome.interrupted
         stood.add(checkpoint.epochs_done(path, identity))
     assert pauses
     assert max(stood) > 0, "it was finished in one go, or never paused with a checkpoint"
-    runner.execute([cell], job(tmp_path / "whole", LONGER))
+    local.execute([cell], job(tmp_path / "whole", LONGER))
     assert scores(tmp_path, cell) == scores(tmp_path / "whole", cell)
 
 
 def test_a_failing_seed_is_recorded_and_the_command_says_so(tmp_path):
     recipe = RECIPES["quick"].changed(size=32, epochs=2, lr=1e30)
-    outcome = runner.execute(cells("aulunet_v3", (1,), recipe), job(tmp_path, recipe))
+    outcome = local.execute(cells("aulunet_v3", (1,), recipe), job(tmp_path, recipe))
     assert not outcome.finished
     assert "not finite" in outcome.failed[0].reason
-    assert runner.plan(cells("aulunet_v3", (1,), recipe), tmp_path).failed
+    assert local.plan(cells("aulunet_v3", (1,), recipe), tmp_path).failed
 
 
 def test_a_network_that_crashes_does_not_stop_the_others(tmp_path, monkeypatch):
@@ -243,7 +241,7 @@ def test_a_network_that_crashes_does_not_stop_the_others(tmp_path, monkeypatch):
         raise RuntimeError("no such thing")
 
     monkeypatch.setitem(registry.ENTRIES, "broken", registry.Entry("broken", "Broken", broken))
-    outcome = runner.execute([*cells("broken", (1,)), *cells("aulunet_v3", (1,))], job(tmp_path))
+    outcome = local.execute([*cells("broken", (1,)), *cells("aulunet_v3", (1,))], job(tmp_path))
     [(network, what)] = outcome.errors
     assert network == "broken"
     assert what.startswith("its builder raises RuntimeError: no such thing; ")
@@ -252,7 +250,7 @@ def test_a_network_that_crashes_does_not_stop_the_others(tmp_path, monkeypatch):
 
 def test_a_network_that_does_not_take_the_size_is_named(tmp_path):
     recipe = RECIPE.changed(size=48)
-    outcome = runner.execute(cells("aulunet_v3", (1,), recipe), job(tmp_path, recipe))
+    outcome = local.execute(cells("aulunet_v3", (1,), recipe), job(tmp_path, recipe))
     assert outcome.errors == [("aulunet_v3", "it takes multiples of 32, not --size 48")]
     assert not any(tmp_path.iterdir())
 
@@ -260,7 +258,7 @@ def test_a_network_that_does_not_take_the_size_is_named(tmp_path):
 def test_groups_that_do_not_fit_into_memory_are_halved(tmp_path, monkeypatch):
     """The fault of a full device, raised where it would be: in the step of more than one replica."""
     sizes = []
-    losses = runner.Replicas.losses
+    losses = local.Replicas.losses
 
     def too_large(self, *arguments):
         sizes.append(len(self))
@@ -268,12 +266,12 @@ def test_groups_that_do_not_fit_into_memory_are_halved(tmp_path, monkeypatch):
             raise torch.cuda.OutOfMemoryError("full")
         return losses(self, *arguments)
 
-    monkeypatch.setattr(runner.Replicas, "losses", too_large)
+    monkeypatch.setattr(local.Replicas, "losses", too_large)
     group = cells("aulunet_v3", (1, 2, 3))
     work = job(tmp_path)
     for cell in group:
-        record.begin(cell, work.prepared, work.recipe, work.root)
-    runner._run_group(group, work)
+        save_run.begin(cell, work.prepared, work.recipe, work.root)
+    local._run_group(group, work)
     assert sizes[0] == 3
     assert [store.is_finished(cell, tmp_path) for cell in group] == [True] * 3
 
@@ -282,8 +280,8 @@ def test_stacked_groups_write_one_folder_a_seed(tmp_path):
     """What CUDA does, on CPU: one group of two seeds, each with its own results."""
     group, work = cells("aulunet_v3", (1, 2)), job(tmp_path)
     for cell in group:
-        record.begin(cell, work.prepared, work.recipe, work.root)
-    runner._run_group(group, work)
+        save_run.begin(cell, work.prepared, work.recipe, work.root)
+    local._run_group(group, work)
     stored = store.load(tmp_path)
     assert not stored.problems
     assert [run.cell for run in stored.runs] == group
@@ -297,7 +295,7 @@ def test_history_is_that_of_the_validation_split(finished):
         folder, work = cell.folder(finished), job(finished)
         report = json.loads((folder / "report.json").read_text())
         best = pd.read_csv(folder / "history.csv").set_index("epoch").loc[report["best_epoch"]]
-        replicas = runner.Replicas("aulunet_v3", (cell.seed,), RECIPE, work.device)
+        replicas = local.Replicas("aulunet_v3", (cell.seed,), RECIPE, work.device)
         weights = {name: tensor[None] for name, tensor in load_file(folder / "weights.safetensors").items()}
         losses, counts = evaluate(replicas, work.data.validation, weights)
         metrics, other = pooled(counts[0].numpy()), report["metrics"]
@@ -314,7 +312,7 @@ def test_a_folder_begun_on_other_data_is_refused(finished, tmp_path):
     config = json.loads((cell.folder(finished) / "config.json").read_text())
     store.write_json(path, config | {"fingerprint": "other"})
     with pytest.raises(RequestError, match=r"config\.json was begun with another fingerprint"):
-        runner.execute([cell], job(tmp_path))
+        local.execute([cell], job(tmp_path))
     assert [each.name for each in path.parent.iterdir()] == ["config.json"], "something was trained"
 
 
@@ -322,4 +320,4 @@ def test_cuda_is_asked_for_in_vain():
     if torch.cuda.is_available():
         pytest.skip("this machine has a CUDA device")
     with pytest.raises(RequestError, match="--device cuda"):
-        runner.device_named("cuda")
+        local.device_named("cuda")

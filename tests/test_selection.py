@@ -21,16 +21,16 @@ from PIL import Image
 from rich.console import Console
 from safetensors.torch import load_file
 
-from benchmarks import datasets, device
+from benchmarks import datasets, machine
 from benchmarks.datasets import PreparedSet
 from benchmarks.networks import registry
 from benchmarks.objectives.losses import DRAWS, bce_dice
 from benchmarks.protocol.recipe import RECIPES
-from benchmarks.runner import record, runner
-from benchmarks.runner.progress import Reporter
-from benchmarks.training import train as training
-from benchmarks.training.metrics import predicted
-from benchmarks.training.train import Data, EpochRecord, Progress, Replicas, evaluate, train
+from benchmarks.runner import local, save_run
+from benchmarks.runner.console import Reporter
+from benchmarks.training import loop as training
+from benchmarks.training.loop import Data, EpochRecord, Progress, Replicas, evaluate, train
+from benchmarks.training.pixel_counts import predicted
 from results import store
 from results.errors import RequestError
 from results.metrics import COUNT_COLUMNS, per_image_mean, pooled
@@ -71,7 +71,7 @@ def shifted(replicas: Replicas, share: float, images: torch.Tensor) -> dict[str,
 @pytest.fixture(scope="module")
 def scored(prepared, tmp_path_factory) -> tuple[Path, Replicas]:
     """Two finished seeds whose best weights predict three in ten pixels, and whose last ones six in ten."""
-    root, data = tmp_path_factory.mktemp("results"), runner.on_device(prepared, RECIPE, CPU)
+    root, data = tmp_path_factory.mktemp("results"), local.on_device(prepared, RECIPE, CPU)
     replicas = Replicas("aulunet_v3", SEEDS, RECIPE, CPU)
     images, _ = data.test.plain(0, 32)
     replicas.best = shifted(replicas, 0.3, images)
@@ -83,8 +83,8 @@ def scored(prepared, tmp_path_factory) -> tuple[Path, Replicas]:
         progress.best_epoch, progress.best_loss = 2, 0.625
         progress.history = [{"epoch": epoch} for epoch in (1, 2, 3)]
     for cell in CELLS:
-        record.begin(cell, prepared, RECIPE, root)
-    record.finish(replicas, CELLS, prepared, data, root)
+        save_run.begin(cell, prepared, RECIPE, root)
+    save_run.finish(replicas, CELLS, prepared, data, root)
     return root, replicas
 
 
@@ -94,7 +94,7 @@ def test_the_best_weights_are_stored_scored_and_drawn(scored, prepared, k):
     weights = load_file(folder / "weights.safetensors")
     assert all(torch.equal(tensor, replicas.best[name][k]) for name, tensor in weights.items())
     split = prepared.split("paper")
-    images, _ = runner.on_device(prepared, RECIPE, CPU).test.plain(0, len(split.test))
+    images, _ = local.on_device(prepared, RECIPE, CPU).test.plain(0, len(split.test))
     found, truth = predicted(logits_of(weights, images))[:, 0].numpy(), prepared.masks[split.test] >= 128
     assert 0.2 < found.mean() < 0.4
     table = pd.read_csv(folder / "per_image.csv").set_index("id")
@@ -103,7 +103,7 @@ def test_the_best_weights_are_stored_scored_and_drawn(scored, prepared, k):
     for name, case in cases.items():
         assert np.abs(table[name] - case.sum(axis=(1, 2))).max() <= 2, name  # pixels at the threshold but for rounding
     drawn = sorted((folder / "masks").glob("*.png"))
-    assert [path.stem for path in drawn] == sorted(record.pictured(list(table.index)))
+    assert [path.stem for path in drawn] == sorted(save_run.pictured(list(table.index)))
     for path in drawn:
         with Image.open(path) as picture:
             assert (np.asarray(picture) != found[table.index.get_loc(path.stem)]).sum() <= 2
@@ -132,7 +132,7 @@ def test_a_report_says_what_was_done(scored):
             "seconds": 8.0,
             "seeds_side_by_side": 2,
             "images_per_second": 24.0,  # 192 in 8 seconds
-            "code": record.code_version(),
+            "code": save_run.code_version(),
             "torch": torch.__version__,
             "python": platform.python_version(),
             "device": "cpu",
@@ -150,7 +150,7 @@ def test_peak_memory_is_that_of_the_process():
     if not status.exists():
         pytest.skip("this system does not tell the peak of a process")
     (kibibytes,) = (line.split()[1] for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-    assert record.peak_memory_mb(CPU) == pytest.approx(int(kibibytes) * 1024 / 1e6, rel=0.05)
+    assert save_run.peak_memory_mb(CPU) == pytest.approx(int(kibibytes) * 1024 / 1e6, rel=0.05)
 
 
 def test_a_failed_seed_leaves_its_history_and_a_reason_and_the_other_its_results(prepared, tmp_path):
@@ -160,8 +160,8 @@ def test_a_failed_seed_leaves_its_history_and_a_reason_and_the_other_its_results
         progress.best_epoch, progress.best_loss = 1, 0.5
     replicas.progress[0].failed_at = 2
     for cell in CELLS:
-        record.begin(cell, prepared, RECIPE, tmp_path)
-    record.finish(replicas, CELLS, prepared, runner.on_device(prepared, RECIPE, CPU), tmp_path)
+        save_run.begin(cell, prepared, RECIPE, tmp_path)
+    save_run.finish(replicas, CELLS, prepared, local.on_device(prepared, RECIPE, CPU), tmp_path)
     failed, whole = (cell.folder(tmp_path) for cell in CELLS)
     assert {path.name for path in failed.iterdir()} == {"config.json", "history.csv", "failed.json"}
     assert list(pd.read_csv(failed / "history.csv")["epoch"]) == [1, 2]
@@ -173,7 +173,7 @@ def test_a_failed_seed_leaves_its_history_and_a_reason_and_the_other_its_results
 def test_pictured_images_are_chosen_by_the_hash_of_their_name():
     ids = [f"ISIC_{k:07d}" for k in range(50)]
     by_hash = sorted((hashlib.sha256(b"picture:" + name.encode()).hexdigest(), name) for name in ids)
-    assert record.pictured(ids) == [name for _, name in by_hash[:32]]
+    assert save_run.pictured(ids) == [name for _, name in by_hash[:32]]
 
 
 CHANGES = {
@@ -187,19 +187,19 @@ CHANGES = {
 @pytest.mark.parametrize("what", CHANGES)
 def test_a_folder_begun_otherwise_is_refused(prepared, tmp_path, what):
     """With another loss, on other data, with other settings under the same name, or on another split."""
-    record.begin(CELLS[0], prepared, RECIPE, tmp_path)
+    save_run.begin(CELLS[0], prepared, RECIPE, tmp_path)
     path = CELLS[0].folder(tmp_path) / "config.json"
     config = store.read_json(path)
     store.write_json(path, config | CHANGES[what](config))
     before = path.read_text()
     with pytest.raises(RequestError, match=rf"config\.json was begun with another {what}; move its folder away"):
-        record.begin(CELLS[0], prepared, RECIPE, tmp_path)
+        save_run.begin(CELLS[0], prepared, RECIPE, tmp_path)
     assert path.read_text() == before
 
 
 def test_a_folder_begun_alike_is_gone_on_with(prepared, tmp_path):
     """What config.json says, and that it stays as it is."""
-    record.begin(CELLS[0], prepared, RECIPE, tmp_path)
+    save_run.begin(CELLS[0], prepared, RECIPE, tmp_path)
     path = CELLS[0].folder(tmp_path) / "config.json"
     config, entry = store.read_json(path), registry.entry("aulunet_v3")
     expected = {
@@ -220,11 +220,11 @@ def test_a_folder_begun_alike_is_gone_on_with(prepared, tmp_path):
             "scored_on": "test",
             "sizes": {"train": 64, "validation": 16, "test": 32},
         },
-        "code": record.code_version(),
+        "code": save_run.code_version(),
     }
     assert config | expected == config
     store.write_json(path, config | {"label": "begun before"})
-    record.begin(CELLS[0], prepared, RECIPE, tmp_path)
+    save_run.begin(CELLS[0], prepared, RECIPE, tmp_path)
     assert store.read_json(path) == config | {"label": "begun before"}
 
 
@@ -357,14 +357,14 @@ def test_evaluation_counts_the_images_it_is_limited_to():
 
 def test_a_run_has_no_tf32(prepared, tmp_path):
     precision = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
-    data = runner.on_device(prepared, RECIPE, CPU)
-    job = runner.Job(prepared, data, RECIPE, tmp_path, CPU, Reporter(Console(quiet=True)))  # nothing is trained
+    data = local.on_device(prepared, RECIPE, CPU)
+    job = local.Job(prepared, data, RECIPE, tmp_path, CPU, Reporter(Console(quiet=True)))  # nothing is trained
     try:
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
-        with device.settings_of_a_run():
+        with machine.settings_of_a_run():
             assert (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32) == (False, False)
         assert (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32) == (True, True)
-        runner.execute([], job)
+        local.execute([], job)
         assert (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32) == (False, False)
     finally:
         torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = precision
@@ -373,17 +373,23 @@ def test_a_run_has_no_tf32(prepared, tmp_path):
 @pytest.fixture
 def checkout(tmp_path, monkeypatch) -> Path:
     """A git checkout of one commit that the package seems to lie in."""
-    for name in ("models/a.py", "baselines/a.py", "benchmarks/runner/record.py", "results/a.py", "results/runs/a.csv"):
+    for name in (
+        "models/a.py",
+        "baselines/a.py",
+        "benchmarks/runner/save_run.py",
+        "results/a.py",
+        "results/runs/a.csv",
+    ):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("1\n")
     git = ["git", "-c", "user.name=a", "-c", "user.email=a@example.org"]
     for words in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "a"]):
         subprocess.run([*git, *words], cwd=tmp_path, check=True)
-    monkeypatch.setattr(record, "__file__", str(tmp_path / "benchmarks" / "runner" / "record.py"))
-    record.code_version.cache_clear()
+    monkeypatch.setattr(save_run, "__file__", str(tmp_path / "benchmarks" / "runner" / "record.py"))
+    save_run.code_version.cache_clear()
     yield tmp_path
-    record.code_version.cache_clear()
+    save_run.code_version.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -393,7 +399,7 @@ def checkout(tmp_path, monkeypatch) -> Path:
         ("results/runs/a.csv", False),  # a result is no code
         ("models/a.py", True),
         ("baselines/new.py", True),
-        ("benchmarks/runner/record.py", True),
+        ("benchmarks/runner/save_run.py", True),
         ("results/a.py", True),
     ],
 )
@@ -401,18 +407,18 @@ def test_the_version_says_whether_the_code_was_changed(checkout, changed, dirty)
     if changed:
         (checkout / changed).write_text("2\n")
     head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=checkout, capture_output=True, text=True, check=True)
-    version = record.code_version()
+    version = save_run.code_version()
     assert version["commit"] == head.stdout.strip()
     assert version["dirty"] is dirty
 
 
 def test_outside_of_git_there_is_no_version(tmp_path, monkeypatch):
     (tmp_path / "benchmarks").mkdir()
-    monkeypatch.setattr(record, "__file__", str(tmp_path / "benchmarks" / "runner" / "record.py"))
+    monkeypatch.setattr(save_run, "__file__", str(tmp_path / "benchmarks" / "runner" / "record.py"))
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    record.code_version.cache_clear()
+    save_run.code_version.cache_clear()
     try:
-        found = record.code_version()
+        found = save_run.code_version()
         assert (found["commit"], found["dirty"]) == (None, None)
     finally:
-        record.code_version.cache_clear()
+        save_run.code_version.cache_clear()

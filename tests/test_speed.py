@@ -9,7 +9,7 @@ import torch
 
 from benchmarks import datasets
 from benchmarks.datasets import PreparedSet
-from benchmarks.measuring import speed
+from benchmarks.measuring import training_speed
 from benchmarks.protocol.recipe import RECIPES
 from benchmarks.training import engine
 
@@ -26,7 +26,7 @@ def prepared(tmp_path_factory) -> PreparedSet:
 
 def test_both_sides_are_measured(prepared):
     threads = torch.get_num_threads()
-    measured = speed.measure("aulunet_v3", prepared, RECIPE, (1, 2), steps=2, rounds=3, device=CPU)
+    measured = training_speed.measure("aulunet_v3", prepared, RECIPE, (1, 2), steps=2, rounds=3, device=CPU)
     spreads = (
         measured.trainer,
         measured.alone,
@@ -45,7 +45,7 @@ def test_both_sides_are_measured(prepared):
     assert torch.get_num_threads() == threads
     assert 0 < measured.traffic.floor < measured.traffic.eager
     assert measured.bandwidth > 0
-    shown = speed.render(measured)
+    shown = training_speed.render(measured)
     assert measured.kernels is None
     assert ", cpu: torch\n" in shown
     assert "2 seeds, 2 steps each per round; median (quartiles) of 3 rounds" in shown
@@ -54,19 +54,19 @@ def test_both_sides_are_measured(prepared):
 
 @pytest.mark.skipif(engine.installed() is None, reason="needs numba")
 def test_kernels_are_held_against_torch(prepared):
-    measured = speed.measure("aulunet_v3", prepared, RECIPE, (1,), 2, 3, CPU, engine.installed())
+    measured = training_speed.measure("aulunet_v3", prepared, RECIPE, (1,), 2, 3, CPU, engine.installed())
     for spread in (measured.kernels.torch, measured.kernels.step, measured.kernels.evaluation):
         assert 0 < spread.low <= spread.median <= spread.high < math.inf
         assert spread.n == 3
     assert measured.loss_difference < 1e-3
-    shown = speed.render(measured)
+    shown = training_speed.render(measured)
     assert f"CPU kernels (numba {engine.installed().numba}" in shown
     assert f"{measured.kernels.step.median:.2f} (" in shown
     assert "of kernels to torch" in shown
 
 
 def test_a_round_has_the_steps_asked_for_however_small_the_split(prepared):
-    images, masks = speed._pictures(prepared, RECIPE, 20)  # 80 images of a split of 64
+    images, masks = training_speed._pictures(prepared, RECIPE, 20)  # 80 images of a split of 64
     assert images.shape == (80, 32, 32, 3)
     assert masks.shape == (80, 32, 32)
     assert (images[64:] == images[:16]).all()
@@ -74,6 +74,6 @@ def test_a_round_has_the_steps_asked_for_however_small_the_split(prepared):
 
 def test_a_trace_marks_the_phases(prepared, tmp_path: Path):
     path = tmp_path / "traces" / "step.json"
-    speed.write_trace("aulunet_v3", prepared, RECIPE, (1,), CPU, path)
+    training_speed.write_trace("aulunet_v3", prepared, RECIPE, (1,), CPU, path)
     names = {event.get("name") for event in json.loads(path.read_text())["traceEvents"]}
     assert {"data", "forward", "backward", "optimizer"} <= names

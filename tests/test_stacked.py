@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
 from benchmarks.networks import registry
-from benchmarks.training.cpu import FoldedDepthwise, fold_depthwise
-from benchmarks.training.stacked import fold_replicas
+from benchmarks.training.folded_depthwise import FoldedDepthwise, fold_depthwise
+from benchmarks.training.vmap_layers import fold_replicas
 
 
 def randomised(module: nn.Module, seed: int) -> nn.Module:

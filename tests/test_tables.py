@@ -12,7 +12,7 @@ import pytest
 
 from reports.comparison.compare import load_everything
 from reports.tables.grid import Cell, Column, Grid, GridRow, escape_latex, to_csv, to_latex, to_markdown
-from reports.tables.tables import all_grids
+from reports.tables.paper import all_grids
 from results.metrics import DEFINITIONS, METRICS
 from tests import fake_runs
 

@@ -12,8 +12,8 @@ from benchmarks.networks import registry
 from benchmarks.objectives.losses import DRAWS
 from benchmarks.protocol.recipe import RECIPES, Recipe
 from benchmarks.training import checkpoint
-from benchmarks.training.augment import ImageStore
-from benchmarks.training.train import Data, Interrupted, Replicas, initialised, scored_network, train, train_epoch
+from benchmarks.training.batches import ImageStore
+from benchmarks.training.loop import Data, Interrupted, Replicas, initialised, scored_network, train, train_epoch
 from results.errors import RequestError
 
 CPU = torch.device("cpu")

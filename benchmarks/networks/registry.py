@@ -29,7 +29,8 @@ from baselines import (
 )
 from benchmarks.networks.dropout import give_streams
 from benchmarks.networks.seeding import undisturbed
-from benchmarks.objectives import losses, style_views
+from benchmarks.objectives import c2sdg as views
+from benchmarks.objectives import losses
 from models import aulunet
 from models.aulunet import AULUNet
 from results.errors import RequestError
@@ -111,10 +112,10 @@ def names() -> list[str]:
 def entry(name: str) -> Entry:
     """Raises RequestError for a name that is neither registered nor wrapped ("smp:...")."""
     if name not in ENTRIES and name.startswith("smp:"):
-        from benchmarks.networks import wrapped
+        from benchmarks.networks import smp
 
         if name not in _WRAPPED:
-            _WRAPPED[name] = wrapped.entry(name)
+            _WRAPPED[name] = smp.entry(name)
         return _WRAPPED[name]
     if name not in ENTRIES:
         raise RequestError(f"There is no network {name!r}; `python -m benchmarks list networks` shows them all.")
@@ -251,7 +252,7 @@ for _entry in (
             RECIPE,
             SELECTION + "select nothing: the last epoch is scored.",
         ),
-        objective=style_views.objective,
+        objective=views.objective,
         training_builder=lambda size: c2sdg.C2SDG(projector_size=size),
         preprocess=c2sdg.standardised,
         official=c2sdg,

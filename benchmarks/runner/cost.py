@@ -10,12 +10,12 @@ from itertools import chain, count, islice
 
 import torch
 
-from benchmarks.device import now
-from benchmarks.runner import record
-from benchmarks.runner.runner import Job, one_thread, workers
-from benchmarks.training.capture import WARM_UP
+from benchmarks.machine import now
+from benchmarks.runner import save_run
+from benchmarks.runner.local import Job, one_thread, workers
+from benchmarks.training.cuda_graph import WARM_UP
 from benchmarks.training.engine import Engine, announcing
-from benchmarks.training.train import EVALUATED, Replicas, evaluate, steps_of
+from benchmarks.training.loop import EVALUATED, Replicas, evaluate, steps_of
 from results.store import Cell
 
 STEPS, SECONDS = 3, 2.0  # timed: at least so many steps, for at least so long; of evaluation a quarter of it
@@ -36,7 +36,7 @@ Group = tuple[str, Engine]
 
 def groups(cells: Iterable[Cell], job: Job) -> Counter[Group]:
     """How many cells there are of each network and of the engine that it would go on or begin with."""
-    return Counter((cell.network, record.engine_of(cell, job.root, job.engine)) for cell in cells)
+    return Counter((cell.network, save_run.engine_of(cell, job.root, job.engine)) for cell in cells)
 
 
 def measure(network: str, engine: Engine, seeds: int, job: Job) -> Cost:

@@ -23,7 +23,7 @@ from benchmarks.networks.registry import Entry
 from benchmarks.networks.seeding import reseed, states, undisturbed
 from benchmarks.objectives import losses
 from benchmarks.protocol.recipe import Recipe
-from benchmarks.training.train import Replicas, initialised, scored_network
+from benchmarks.training.loop import Replicas, initialised, scored_network
 from results.errors import RequestError
 
 SEED, ANOTHER = 1, 20_251_124

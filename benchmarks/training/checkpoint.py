@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from benchmarks.networks.identity import identity as network_identity
-from benchmarks.training.train import Progress, Replicas
+from benchmarks.training.loop import Progress, Replicas
 from results.errors import RequestError
 from results.store import Cell
 

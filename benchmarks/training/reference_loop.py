@@ -20,9 +20,9 @@ from torch.utils.data import DataLoader, Dataset
 from benchmarks.networks import registry
 from benchmarks.objectives.losses import bce_dice_per_image
 from benchmarks.protocol.recipe import Recipe
-from benchmarks.training.augment import FIRST_ANGLE, NO_CHANGE, draw_epoch
-from benchmarks.training.metrics import predicted
-from benchmarks.training.train import EpochRecord, initialised
+from benchmarks.training.batches import FIRST_ANGLE, NO_CHANGE, draw_epoch
+from benchmarks.training.loop import EpochRecord, initialised
+from benchmarks.training.pixel_counts import predicted
 from results.metrics import pooled
 
 Key = tuple[int, int, int]  # position in the split, row of the turns, row of the rotations

@@ -20,7 +20,7 @@ from enum import StrEnum
 from pathlib import Path
 from xml.etree import ElementTree
 
-from reports.check.baseline import compare_with_baseline
+from reports.check.accepted import compare_with_baseline
 from reports.comparison.compare import (
     OUTSIDE,
     RECIPE,

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from reports.comparison.rows import DATASETS, LAYOUTS, NOTES, ORIENTATION, READINGS, Line, lines, networks
+from reports.comparison.expected import DATASETS, LAYOUTS, NOTES, ORIENTATION, READINGS, Line, lines, networks
 from reports.evidence import Documented, Evidence, load_everything
 from results.store import Failure, Run
 

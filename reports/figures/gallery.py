@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from reports.comparison.compare import DATASETS, RECIPE, Block, PaperTable, Row
 from reports.evidence import Evidence
-from reports.figures import curves, figures
+from reports.figures import curves, scatter
 from reports.figures.pictures import Picture
 from reports.figures.qualitative import Photographs, qualitative
 from reports.tables.grid import Grid, slug
@@ -42,10 +42,10 @@ def illustrate(
         problems += damaged
     shown, unreadable, notes = _predictions(compared, photographs)
     pictures = {
-        "figure2": _drawn(figures.tradeoff(block, *_names("figure2", "Figure 2", block)) for block in compared),
+        "figure2": _drawn(scatter.tradeoff(block, *_names("figure2", "Figure 2", block)) for block in compared),
         "latency": _latencies(compared, evidence),
         "intervals": _drawn(
-            figures.intervals(block, _reach(block, grids["statistics"]), *_names("intervals", "Intervals", block))
+            scatter.intervals(block, _reach(block, grids["statistics"]), *_names("intervals", "Intervals", block))
             for block in everything
         ),
         "curves": _drawn(
@@ -91,7 +91,7 @@ def _latencies(blocks: Sequence[Block], evidence: Evidence) -> list[Picture]:
                 machine = profile.machine.get("name", profile.path.stem)
                 words = f"Latency, {device.upper()} of {machine}"
                 name, title = _names(slug("latency", profile.path.stem, device), words, block)
-                pictures.append(figures.latency(block, profile, device, name, title))
+                pictures.append(scatter.latency(block, profile, device, name, title))
     return _drawn(pictures)
 
 

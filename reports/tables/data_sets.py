@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from reports.comparison.rows import DATASETS
+from reports.comparison.expected import DATASETS
 from reports.evidence import Evidence
 from reports.tables.grid import percent
 from results import data_sets, leakage

@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from reports.comparison.compare import Row
+from reports.comparison.expected import DATASETS
 from reports.comparison.published_pairs import PublishedPair, dsc_of, published_pairs
-from reports.comparison.rows import DATASETS
 from reports.evidence import Evidence
 from reports.statistics.contrasts import (
     ALPHA,

@@ -17,8 +17,8 @@ from benchmarks.networks import registry
 from benchmarks.objectives.losses import DRAWS
 from benchmarks.protocol import suites
 from benchmarks.protocol.recipe import RECIPES
-from benchmarks.training.augment import ImageStore
-from benchmarks.training.train import Replicas, train_epoch
+from benchmarks.training.batches import ImageStore
+from benchmarks.training.loop import Replicas, train_epoch
 
 
 def learns(name: str, store: ImageStore, size: int) -> bool:

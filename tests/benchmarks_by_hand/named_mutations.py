@@ -29,8 +29,12 @@ class Fault(NamedTuple):
 VECTORS, SELECTION = "tests/test_training_vectors.py", "tests/test_selection.py"
 RECIPE, FIGURES = "tests/test_paper_recipe.py", "tests/test_figures.py -k colours"
 BEGUN = f"{SELECTION} -k begun"
-TRAIN, RECORD, LOSSES = "benchmarks/training/train.py", "benchmarks/runner/record.py", "benchmarks/objectives/losses.py"
-PROTOCOL, COUNTS = "benchmarks/protocol/recipe.py", "benchmarks/training/metrics.py"
+TRAIN, RECORD, LOSSES = (
+    "benchmarks/training/loop.py",
+    "benchmarks/runner/save_run.py",
+    "benchmarks/objectives/losses.py",
+)
+PROTOCOL, COUNTS = "benchmarks/protocol/recipe.py", "benchmarks/training/pixel_counts.py"
 KEPT = '("recipe_settings", "cross_entropy", "fingerprint", "split")'
 BEST, LAST = "evaluate(replicas, data.test, replicas.best)", "evaluate(replicas, data.test, replicas.tensors())"
 FAULTS = [
@@ -125,7 +129,7 @@ FAULTS = [
     ),
     Fault(
         "validation and test swapped",
-        "benchmarks/runner/runner.py",
+        "benchmarks/runner/local.py",
         "(split.train, split.validation, split.test)",
         "(split.train, split.test, split.validation)",
         SELECTION,
@@ -196,19 +200,19 @@ FAULTS = [
     Fault("a run of the earlier loss goes on", RECORD, KEPT, KEPT.replace('"cross_entropy", ', ""), BEGUN),
     Fault(
         "TF32 of products left on",
-        "benchmarks/device.py",
+        "benchmarks/machine.py",
         "torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False",
         "torch.backends.cudnn.allow_tf32 = False",
         SELECTION,
     ),
     Fault(
         "TF32 of convolutions left on",
-        "benchmarks/device.py",
+        "benchmarks/machine.py",
         "matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False",
         "matmul.allow_tf32 = False",
         SELECTION,
     ),
-    Fault("TF32 left on in a run", "benchmarks/runner/runner.py", "    full_precision()\n", "", SELECTION),
+    Fault("TF32 left on in a run", "benchmarks/runner/local.py", "    full_precision()\n", "", SELECTION),
     # the figure
     Fault(
         "false positives and negatives swapped",

@@ -15,13 +15,13 @@ import numpy as np
 import torch
 
 from benchmarks import datasets
-from benchmarks.device import full_precision, now
-from benchmarks.measuring import traffic
+from benchmarks.machine import full_precision, now
+from benchmarks.measuring import memory_traffic
 from benchmarks.protocol.recipe import RECIPES, Recipe
-from benchmarks.runner.runner import device_named
-from benchmarks.training.augment import ImageStore
-from benchmarks.training.capture import WARM_UP, Captured, Step
-from benchmarks.training.train import Replicas, steps_of
+from benchmarks.runner.local import device_named
+from benchmarks.training.batches import ImageStore
+from benchmarks.training.cuda_graph import WARM_UP, Captured, Step
+from benchmarks.training.loop import Replicas, steps_of
 
 
 def eager(replicas: Replicas, store: ImageStore) -> Step:
@@ -92,7 +92,7 @@ def measure(way: Way, network: str, seeds: tuple[int, ...], recipe: Recipe, stor
         seconds.append(now(device) - started)
     low, median, high = np.percentile(seconds, (25, 50, 75))
     rate = len(mine) * recipe.batch / median
-    floor = traffic.of_step(network, mine, recipe).floor / traffic.bandwidth(device)
+    floor = memory_traffic.of_step(network, mine, recipe).floor / memory_traffic.bandwidth(device)
     refused = f", not captured: {step.refusal}" if isinstance(step, Captured) and step.refusal else ""
     print(
         f"{name:34}{median * 1e3:9.2f} ms ({low * 1e3:.2f} to {high * 1e3:.2f}) {rate:9.1f} images/s "

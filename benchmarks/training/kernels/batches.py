@@ -6,7 +6,7 @@ Letters: N images of the set, B of a batch, P = H * W pixels.
 import torch
 from torch import Tensor
 
-from benchmarks.training.augment import ImageStore
+from benchmarks.training.batches import ImageStore
 from benchmarks.training.kernels.arrays import array
 from benchmarks.training.kernels.jit import kernel
 

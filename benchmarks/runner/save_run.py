@@ -23,10 +23,10 @@ from benchmarks.networks.identity import identity
 from benchmarks.objectives import losses
 from benchmarks.protocol.recipe import Recipe
 from benchmarks.training.checkpoint import CHECKPOINT
-from benchmarks.training.cpu import cores
 from benchmarks.training.engine import TORCH, Engine
-from benchmarks.training.metrics import predicted
-from benchmarks.training.train import Data, Replicas, evaluate, scored_network
+from benchmarks.training.folded_depthwise import cores
+from benchmarks.training.loop import Data, Replicas, evaluate, scored_network
+from benchmarks.training.pixel_counts import predicted
 from results import store
 from results.errors import RequestError
 from results.metrics import COUNT_COLUMNS, per_image_mean, pooled

@@ -28,12 +28,12 @@ from benchmarks.networks import registry
 from benchmarks.networks.seeding import seeded, undisturbed
 from benchmarks.objectives.losses import Objective, bce_dice_per_image
 from benchmarks.protocol.recipe import Recipe
-from benchmarks.training.augment import ImageStore, draw_epoch
-from benchmarks.training.capture import Captured, Recorder, Step, cuda_graph
-from benchmarks.training.cpu import fold_depthwise
+from benchmarks.training.batches import ImageStore, draw_epoch
+from benchmarks.training.cuda_graph import Captured, Recorder, Step, cuda_graph
 from benchmarks.training.engine import TORCH, Engine
-from benchmarks.training.metrics import counts
-from benchmarks.training.stacked import fold_replicas
+from benchmarks.training.folded_depthwise import fold_depthwise
+from benchmarks.training.pixel_counts import counts
+from benchmarks.training.vmap_layers import fold_replicas
 from results.metrics import pooled
 
 Tensors = dict[str, Tensor]

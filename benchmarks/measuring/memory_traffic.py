@@ -23,10 +23,10 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from benchmarks.device import now
+from benchmarks.machine import now
 from benchmarks.protocol.recipe import Recipe
-from benchmarks.training.augment import ImageStore
-from benchmarks.training.train import Replicas, steps_of
+from benchmarks.training.batches import ImageStore
+from benchmarks.training.loop import Replicas, steps_of
 
 ADAMW = 7  # weights, gradients and two moments read; weights and moments written
 COPIES = ("clone", "copy_", "_to_copy", "cat", "stack", "constant_pad_nd", "slice_backward", "select_backward")

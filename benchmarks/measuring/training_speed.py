@@ -27,15 +27,15 @@ import torch
 from torch.profiler import ProfilerActivity, record_function
 
 from benchmarks.datasets import PreparedSet
-from benchmarks.device import now, settings_of_a_run
-from benchmarks.measuring import traffic
+from benchmarks.machine import now, settings_of_a_run
+from benchmarks.measuring import memory_traffic
 from benchmarks.protocol.recipe import Recipe
-from benchmarks.runner.runner import workers
-from benchmarks.training.augment import ImageStore
-from benchmarks.training.capture import WARM_UP
+from benchmarks.runner.local import workers
+from benchmarks.training.batches import ImageStore
+from benchmarks.training.cuda_graph import WARM_UP
 from benchmarks.training.engine import TORCH, Engine
+from benchmarks.training.loop import EVALUATED, Replicas, evaluate, steps_of, train_epoch
 from benchmarks.training.reference_loop import Pictures, ReferenceLoop
-from benchmarks.training.train import EVALUATED, Replicas, evaluate, steps_of, train_epoch
 
 PHASES = ("data", "forward", "backward", "optimizer")
 TRACED_STEPS = 3  # a trace of more is slow to open
@@ -99,7 +99,7 @@ class Speed:
     """Of PHASES in a trainer step, run phase by phase and not captured; they sum to 1."""
     loss_difference: float
     """Largest relative difference between trainer's and reference's mean losses of the first, untimed, round."""
-    traffic: traffic.Traffic
+    traffic: memory_traffic.Traffic
     """Bytes of a step of one group: on CUDA of all seeds, on CPU of one."""
     bandwidth: float
     """Bytes per second of a large copy on this device."""
@@ -126,7 +126,7 @@ def measure(
         untimed = math.ceil((WARM_UP + 1) / steps) if device.type == "cuda" else 1  # until the step is captured
         first, *_ = (sides.train(epoch)[0] for epoch in range(1, 1 + untimed))
         timed = [sides.train(1 + untimed + k)[1] for k in range(rounds)]
-        shares, copied = sides.shares(1 + untimed + rounds), traffic.bandwidth(device)
+        shares, copied = sides.shares(1 + untimed + rounds), memory_traffic.bandwidth(device)
     seconds = {side: np.array([each[side] for each in timed]) for side in timed[0]}  # each (rounds,)
     images = steps * recipe.batch
     trainer, reference = (len(seeds) * images / seconds[side] for side in ("trainer", "reference"))
@@ -148,7 +148,7 @@ def measure(
         kernels=_kernel_gain(seconds, images) if engine.kernels else None,
         shares=shares,
         loss_difference=float(np.abs(np.divide(first["trainer"], first["reference"]) - 1).max()),
-        traffic=traffic.of_step(network, group, recipe),
+        traffic=memory_traffic.of_step(network, group, recipe),
         bandwidth=copied,
         step=Spread.of(seconds[side] / steps),
     )

@@ -13,7 +13,7 @@ from reports.comparison.compare import (
     Verdict,
     table,
 )
-from reports.comparison.rows import LAYOUTS
+from reports.comparison.expected import LAYOUTS
 from reports.evidence import TABLES, Evidence
 from reports.tables.grid import (
     NOT_COUNTED,

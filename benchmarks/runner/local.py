@@ -16,17 +16,17 @@ from threading import Event
 import torch
 
 from benchmarks.datasets import PreparedSet
-from benchmarks.device import full_precision
+from benchmarks.machine import full_precision
 from benchmarks.networks import registry
 from benchmarks.networks.plugins import described
 from benchmarks.protocol.recipe import Recipe
-from benchmarks.runner import record
+from benchmarks.runner import save_run
+from benchmarks.runner.console import Reporter
 from benchmarks.runner.probe import Unfit, probe
-from benchmarks.runner.progress import Reporter
-from benchmarks.training import checkpoint, cpu
-from benchmarks.training.augment import ImageStore
+from benchmarks.training import checkpoint, folded_depthwise
+from benchmarks.training.batches import ImageStore
 from benchmarks.training.engine import TORCH, Engine, announcing, require
-from benchmarks.training.train import Data, Interrupted, Replicas, train
+from benchmarks.training.loop import Data, Interrupted, Replicas, train
 from results import store
 from results.errors import RequestError
 from results.store import Cell
@@ -97,7 +97,7 @@ def device_named(name: str) -> torch.device:
 
 def workers(device: torch.device) -> int:
     """Groups that train side by side: one on CUDA, one a core on CPU."""
-    return 1 if device.type == "cuda" else cpu.cores()
+    return 1 if device.type == "cuda" else folded_depthwise.cores()
 
 
 def on_device(prepared: PreparedSet, recipe: Recipe, device: torch.device) -> Data:
@@ -116,9 +116,9 @@ def execute(cells: list[Cell], job: Job) -> Outcome:
     outcome = Outcome()
     cells = fit_to_train(cells, job, outcome)
     for cell in cells:
-        require(record.engine_of(cell, job.root, job.engine), job.device, cell.folder(job.root) / "config.json")
+        require(save_run.engine_of(cell, job.root, job.engine), job.device, cell.folder(job.root) / "config.json")
     for cell in cells:
-        record.begin(cell, job.prepared, job.recipe, job.root, job.engine)
+        save_run.begin(cell, job.prepared, job.recipe, job.root, job.engine)
     full_precision()
     with (
         announcing(job.reporter.note),
@@ -222,7 +222,7 @@ def _train_group(cells: list[Cell], job: Job) -> None:
         raise Interrupted
     paths = [_checkpoint(cell, job) for cell in cells]
     identities = [checkpoint.identity(cell, job.prepared.fingerprint) for cell in cells]
-    engine = record.engine_of(cells[0], job.root, job.engine)
+    engine = save_run.engine_of(cells[0], job.root, job.engine)
     replicas = Replicas(cells[0].network, tuple(cell.seed for cell in cells), job.recipe, job.device, engine=engine)
     if paths[0].exists():
         checkpoint.restore(replicas, paths, identities)
@@ -246,7 +246,7 @@ def _train_group(cells: list[Cell], job: Job) -> None:
 
     with job.reporter.showing(replicas):
         train(replicas, job.data, after_epoch, job.stop)
-        record.finish(replicas, cells, job.prepared, job.data, job.root)
+        save_run.finish(replicas, cells, job.prepared, job.data, job.root)
     for path in paths:
         path.unlink(missing_ok=True)
     job.reporter.finish(replicas)
