@@ -5,7 +5,7 @@ than running it. A CUDA graph launches all of them at once, with nothing copied 
 
 What a recording demands of the step: it reads its inputs and the tensors of the training state where they lie, it
 changes that state in place, and nothing of it depends on a value that only the device knows. Every network of the
-registry is held to that by `tests/test_capture.py`, without a GPU.
+registry is held to that by `tests/test_cuda_graph.py`, without a GPU.
 """
 
 from collections.abc import Callable
