@@ -15,9 +15,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from benchmarks.protocol.settings import NAMES, changed
-from results import data_sets, store
+from results import data_sets, files
+from results.cell import Cell
 from results.errors import RequestError
 from results.metrics import METRICS
+from results.runs import load_runs, of_one_identity
 
 if TYPE_CHECKING:
     import numpy as np
@@ -111,7 +113,7 @@ def run(
     for name in names:
         registry.entry(name)
     cells = suites.cells(chosen, settings.name, names, _seeds(seeds, chosen))
-    root = results or store.results_root()
+    root = results or files.results_root()
     from benchmarks.runner import local, save_run
 
     plan = local.plan(cells, root)
@@ -205,7 +207,7 @@ def _run_data_sets(
     return problems
 
 
-def _show_costs(cells: list[store.Cell], job: "Job") -> None:
+def _show_costs(cells: list[Cell], job: "Job") -> None:
     from benchmarks.runner import cost
 
     if not cells:
@@ -227,12 +229,12 @@ def _clock(seconds: float) -> str:
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
 
 
-def _show_means(cells: list[store.Cell], root: Path) -> None:
+def _show_means(cells: list[Cell], root: Path) -> None:
     """Mean and standard deviation over seeds of what this request now has, one line a network."""
     import numpy as np
 
     wanted = set(cells)
-    runs, _ = store.of_one_identity([run for run in store.load(root).runs if run.cell in wanted])
+    runs, _ = of_one_identity([run for run in load_runs(root).runs if run.cell in wanted])
     if not runs:
         return
     table = Table("data set", "network", "n", *(f"{metric.heading} %" for metric in METRICS))
@@ -261,7 +263,7 @@ def report(
     from reports import render
 
     chosen = {each.strip() for each in formats.split(",")}
-    written = render.render(results or store.results_root(), output, chosen, _pictures if pictures else None)
+    written = render.render(results or files.results_root(), output, chosen, _pictures if pictures else None)
     for path in written:
         console.print(str(path), highlight=False)
 
@@ -292,7 +294,7 @@ def check(
     from reports.check.check import check as held
     from reports.evidence import load_everything
 
-    root = results or store.results_root()
+    root = results or files.results_root()
     if accept:
         if baseline is None:
             raise RequestError("--accept needs --baseline FILE, the file to record the values in.")
@@ -305,7 +307,7 @@ def check(
         for annotation in result.annotations():
             typer.echo(annotation)
     if junit is not None:
-        store.write_text(junit, result.junit())
+        files.write_text(junit, result.junit())
     raise typer.Exit(result.exit_status)
 
 
@@ -334,7 +336,7 @@ def count(network: Networks = None, plugin: Plugins = None, results: Results = N
     _load(plugin)
     added = [name for name in registry.names() if name not in own]
     names = list(dict.fromkeys(network or (added if plugin else own)))
-    path = (results or store.results_root()) / "complexity.csv"
+    path = (results or files.results_root()) / "complexity.csv"
     with Console(stderr=True).status("Counting") as status:
         counted = complexity.table(names, lambda name: status.update(f"Counting {escape(name)}"))
     table = Table("network", "parameters", "thop parameters", "thop MACs", "fvcore MACs", "true FLOPs")
@@ -378,7 +380,7 @@ def profile(
         path = inference.profile(
             network or list(suites.TABLE_1),
             local.device_named(device),
-            results or store.results_root(),
+            results or files.results_root(),
             size=size,
             threads=threads,
             machine=machine,
@@ -460,7 +462,7 @@ def data(
         highlight=False,
     )
     if near_duplicates:
-        _show_near_duplicates(prepared, results or store.results_root())
+        _show_near_duplicates(prepared, results or files.results_root())
 
 
 def _show_near_duplicates(prepared: "PreparedSet", root: Path) -> None:
@@ -493,7 +495,7 @@ def list_(
         raise RequestError(f"There is no list of {what!r}; `list` takes networks, suites or runs.")
     if what == "networks":
         _load(plugin)
-    console.print(shown[what](results or store.results_root()))
+    console.print(shown[what](results or files.results_root()))
 
 
 def _list_networks(root: Path) -> Table:
@@ -521,7 +523,7 @@ def _list_suites(root: Path) -> Table:
 
 
 def _list_runs(root: Path) -> Table:
-    stored = store.load(root)
+    stored = load_runs(root)
     table = Table("data set", "recipe", "network", "seed", "mIoU %", "best epoch", "device", "finished")
     for each in stored.runs:
         cell, record = each.cell, each.report

@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from results import store
+from results import files
 from results.errors import RequestError
 from results.metrics import METRICS
-from results.store import Failure, Problem, Run
+from results.published import PUBLISHED, published_table
+from results.runs import Failure, Problem, Run, load_runs, of_one_identity
 
 TABLES = ("table1", "table2", "table3")
 COUNT_FIELDS = ("parameters", "thop_parameters", "thop_macs", "fvcore_macs", "flops")
@@ -56,10 +57,10 @@ class Evidence:
 
 def load_everything(root: Path) -> Evidence:
     """Read the results folder `root` and the published tables of this checkout."""
-    stored = store.load(root)
+    stored = load_runs(root)
     problems = list(stored.problems)
     complexity = _complexity(root, problems)
-    runs, mixed = store.of_one_identity(stored.runs)
+    runs, mixed = of_one_identity(stored.runs)
     problems += mixed
     return Evidence(
         root=root,
@@ -97,9 +98,9 @@ def _truth(run: Run) -> int:
 
 def _published(name: str, known: set[str], problems: list[Problem]) -> pd.DataFrame:
     """One table as typed; an empty one where the file is unusable."""
-    path = store.PUBLISHED / f"{name}.csv"
+    path = PUBLISHED / f"{name}.csv"
     try:
-        table = store.published(name)
+        table = published_table(name)
     except (RequestError, ValueError) as error:
         problems.append(Problem(path, f"this table cannot be read ({error})", "restore it from the repository"))
         return pd.DataFrame(columns=[*_KEYS, "label"])
@@ -127,7 +128,7 @@ def _numeric_columns() -> list[str]:
 def complexity_path(root: Path) -> Path:
     """<root>/complexity.csv, or this checkout's where there is none: counts belong to the code, not to the runs."""
     own = root / "complexity.csv"
-    return own if own.exists() else store.HOME / "complexity.csv"
+    return own if own.exists() else files.HOME / "complexity.csv"
 
 
 def _complexity(root: Path, problems: list[Problem]) -> dict[str, dict[str, int]]:
@@ -150,7 +151,7 @@ def _profiles(root: Path, problems: list[Problem]) -> list[Profile]:
     profiles = []
     for path in sorted(root.glob("profiles/*.json")):
         try:
-            content = store.read_json(path)
+            content = files.read_json(path)
             if content.get("format") != 1:
                 raise ValueError(f"it has format {content.get('format')!r}, this version reads format 1")
             profiles.append(Profile(path, dict(content["machine"]), [_profile_row(row) for row in content["rows"]]))
@@ -171,7 +172,7 @@ def _profile_row(row: dict) -> dict:
 
 
 def _documented(problems: list[Problem]) -> list[Documented]:
-    path = store.PUBLISHED / "contradictions.csv"
+    path = PUBLISHED / "contradictions.csv"
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)[["network", "column", "dataset", "reason"]]
         return [Documented(*row) for row in table.itertuples(index=False)]

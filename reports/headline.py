@@ -11,7 +11,7 @@ from reports.statistics.standing import Standing, standing
 from reports.tables.grid import percent
 from reports.tables.supplements import blocks_of_runs, rows_of
 from results.metrics import metric_named
-from results.store import Run
+from results.runs import Run
 
 MIOU = metric_named("miou")
 MANY = 3  # networks that are still named one by one

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from results import store
+from results import files
 from results.errors import RequestError
 
 PAIRS_FILE, SHARED_FILE = "near_duplicates.csv", "shared_ids.csv"
@@ -44,14 +44,14 @@ def write_pairs(root: Path, dataset: str, rows: list[dict]) -> Path:
     before = _read(path, PAIR_COLUMNS) if path.exists() else pd.DataFrame(columns=list(PAIR_COLUMNS))
     kept = before[before["dataset"] != dataset].to_dict("records")
     table = pd.DataFrame([*kept, *rows], columns=list(PAIR_COLUMNS))
-    store.write_csv(path, table.sort_values(["dataset", "split"], kind="stable"))
+    files.write_csv(path, table.sort_values(["dataset", "split"], kind="stable"))
     return path
 
 
 def write_shared(root: Path, rows: list[dict]) -> Path:
     """Write shared_ids.csv; returns the path."""
     path = root / SHARED_FILE
-    store.write_csv(path, pd.DataFrame(rows, columns=list(SHARED_COLUMNS)))
+    files.write_csv(path, pd.DataFrame(rows, columns=list(SHARED_COLUMNS)))
     return path
 
 
@@ -68,7 +68,7 @@ def shared(root: Path) -> pd.DataFrame:
 def path_of(root: Path, name: str) -> Path:
     """The file of this results folder, or this checkout's where it has none."""
     own = root / name
-    return own if own.exists() else store.HOME / name
+    return own if own.exists() else files.HOME / name
 
 
 def _read(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:

@@ -16,9 +16,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from results import store
+from results import files
+from results.cell import Cell
 from results.metrics import COUNT_COLUMNS, per_image_mean, pooled
-from results.store import Cell
+from results.published import PUBLISHED
+from results.runs import FORMAT
 
 SIZE = 64
 IMAGES = 40
@@ -86,15 +88,15 @@ def write_run(
     predicted = prediction(cell, skill, images)
     counts = counts_of(predicted, truth(dataset, images))
     folder = cell.folder(root)
-    store.write_json(folder / "config.json", _config(cell, images, label or network))
-    store.write_csv(folder / "history.csv", _history(cell, epochs))
+    files.write_json(folder / "config.json", _config(cell, images, label or network))
+    files.write_csv(folder / "history.csv", _history(cell, epochs))
     table = pd.DataFrame(counts, columns=list(COUNT_COLUMNS))
     table.insert(0, "id", ids(images))
-    store.write_csv(folder / "per_image.csv", table)
+    files.write_csv(folder / "per_image.csv", table)
     (folder / "masks").mkdir(exist_ok=True)
     for name, mask in zip(ids(images)[:masks], predicted, strict=False):
         Image.fromarray(mask).save(folder / "masks" / f"{name}.png")
-    store.write_json(folder / "report.json", _report(cell, counts, epochs, images))
+    files.write_json(folder / "report.json", _report(cell, counts, epochs, images))
     return folder
 
 
@@ -105,7 +107,7 @@ def _split(images: int) -> dict:
 
 def _config(cell: Cell, images: int, label: str) -> dict:
     return {
-        "format": store.FORMAT,
+        "format": FORMAT,
         "dataset": cell.dataset,
         "recipe": cell.recipe,
         "recipe_settings": {"size": SIZE, "epochs": 4, "batch": 8},
@@ -132,7 +134,7 @@ def _history(cell: Cell, epochs: int) -> pd.DataFrame:
 
 def _report(cell: Cell, counts: np.ndarray, epochs: int, images: int) -> dict:
     return {
-        "format": store.FORMAT,
+        "format": FORMAT,
         "dataset": cell.dataset,
         "recipe": cell.recipe,
         "network": cell.network,
@@ -159,7 +161,7 @@ def _report(cell: Cell, counts: np.ndarray, epochs: int, images: int) -> dict:
 def write_failure(root: Path, network: str, seed: int, *, dataset: str = "isic2018", recipe: str = "paper") -> Path:
     """Write a seed that was given up; returns its folder."""
     folder = Cell(dataset, recipe, network, seed).folder(root)
-    store.write_json(folder / "failed.json", {"epoch": 17, "reason": "the loss is not finite"})
+    files.write_json(folder / "failed.json", {"epoch": 17, "reason": "the loss is not finite"})
     return folder
 
 
@@ -210,7 +212,7 @@ def live_counts() -> dict[str, dict[str, int]]:
 def write_complexity(root: Path) -> Path:
     """Write complexity.csv with the fact sheets' counts."""
     rows = [{"network": name, **counts, "input": "1x3x256x256"} for name, counts in live_counts().items()]
-    store.write_csv(root / "complexity.csv", pd.DataFrame(rows))
+    files.write_csv(root / "complexity.csv", pd.DataFrame(rows))
     return root / "complexity.csv"
 
 
@@ -240,8 +242,8 @@ def write_profile(root: Path, machine: str = "quiet-box", networks: tuple[str, .
 
 def copy_published(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the published tables that a test may damage; readers see it instead of the checkout's."""
-    shutil.copytree(store.PUBLISHED, folder)
-    monkeypatch.setattr(store, "PUBLISHED", folder)
+    shutil.copytree(PUBLISHED, folder)
+    monkeypatch.setattr(files, "PUBLISHED", folder)
     return folder
 
 

@@ -8,7 +8,7 @@ import pytest
 from reports.check.accepted import accept
 from reports.check.check import CheckResult, Item, Status, check
 from reports.comparison.compare import Tally, Verdict, load_everything
-from results import store
+from results import files
 from results.errors import RequestError
 from tests import fake_runs
 
@@ -69,7 +69,7 @@ def test_an_explanation_of_nothing_fails(root: Path, tmp_path: Path, monkeypatch
 
 
 def test_missing_counts_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "HOME", tmp_path)
+    monkeypatch.setattr(files, "HOME", tmp_path)
     result = check(tmp_path)
     assert len(result.failures) == 2 * len(fake_runs.COUNTED)
     assert "python -m benchmarks count" in result.failures[0].message

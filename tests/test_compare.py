@@ -21,7 +21,8 @@ from reports.comparison.compare import (
     verdict,
 )
 from reports.evidence import TABLES
-from results import store
+from results import files
+from results.published import PUBLISHED, published_table
 from tests import fake_runs
 
 POINT = 0.01
@@ -87,7 +88,7 @@ def test_counts_are_compared_at_the_printed_digits(tmp_path: Path) -> None:
         for column, found in row.counts.items()
         if found.verdict is Verdict.CONTRADICTED
     }
-    documented = pd.read_csv(store.PUBLISHED / "contradictions.csv")
+    documented = pd.read_csv(PUBLISHED / "contradictions.csv")
     assert contradicted == set(zip(documented["network"], documented["column"], strict=True))
 
 
@@ -100,7 +101,7 @@ def test_a_new_count_is_contradicted_and_undocumented(tmp_path: Path) -> None:
 
 
 def test_without_counts_nothing_is_invented(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "HOME", tmp_path)
+    monkeypatch.setattr(files, "HOME", tmp_path)
     row = block(table("table1", load_everything(tmp_path)), "isic2018").rows[0]
     assert row.counts["gflops"].counted is None
     assert row.counts["gflops"].verdict is Verdict.NOT_MEASURED
@@ -108,7 +109,7 @@ def test_without_counts_nothing_is_invented(tmp_path: Path, monkeypatch: pytest.
 
 @pytest.mark.parametrize("name", TABLES)
 def test_paper_blocks_hold_all_rows_in_the_papers_order(name: str, tmp_path: Path) -> None:
-    typed = store.published(name)
+    typed = published_table(name)
     for filled in table(name, load_everything(tmp_path)).blocks:
         expected = typed.loc[typed["dataset"] == filled.dataset, "model"].tolist()
         assert [row.network for row in filled.rows][: len(expected)] == expected
@@ -201,7 +202,7 @@ def test_every_published_number_is_tallied_once(tmp_path: Path) -> None:
     fake_runs.write_complexity(tmp_path)
     numbers = set()
     for name in TABLES:
-        for row in store.published(name).to_dict("records"):
+        for row in published_table(name).to_dict("records"):
             numbers |= {("", row["model"], column) for column in ("params_m", "gflops")}
             for metric in TOLERANCES:
                 if metric in row and not np.isnan(row[metric]):

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from baselines.selective_scan import scan_flops, selective_scan
 from benchmarks.measuring import complexity
 from benchmarks.networks import registry
-from results import store
+from results import files
 from results.errors import RequestError
+from results.published import published_table
 
 # name: (parameters, thop's parameters, thop's MACs: whole, or in millions at the printed digits), from the sheets.
 TABLE_1 = {
@@ -85,7 +86,7 @@ def printed(number: float, like: float) -> bool:
 
 
 def test_every_row_of_table_1_has_an_expectation() -> None:
-    assert set(store.published("table1")["model"]) == set(TABLE_1)
+    assert set(published_table("table1")["model"]) == set(TABLE_1)
 
 
 @pytest.mark.parametrize("name", EXPECTED)
@@ -248,17 +249,17 @@ def test_write_replaces_only_the_rows_that_were_counted(tmp_path, counted: pd.Da
     path = tmp_path / "complexity.csv"
     moved = complexity.table(["malunet"]).assign(flops=1)
     complexity.write(path, moved, registry.names())  # no file yet: the other rows are this checkout's
-    lines, committed = path.read_text().splitlines(), (store.HOME / "complexity.csv").read_text().splitlines()
+    lines, committed = path.read_text().splitlines(), (files.HOME / "complexity.csv").read_text().splitlines()
     assert [a.split(",")[0] for a, b in zip(lines, committed, strict=True) if a != b] == ["malunet"]
     complexity.write(path, counted.loc[["unet", "malunet"]].reset_index(), registry.names())
-    assert path.read_text() == (store.HOME / "complexity.csv").read_text()
+    assert path.read_text() == (files.HOME / "complexity.csv").read_text()
     path.write_text("not a table\n\x00")
     with pytest.raises(RequestError, match=r"complexity\.csv cannot be read"):
         complexity.write(path, moved, registry.names())
 
 
 def test_the_committed_counts_are_what_the_code_counts(counted: pd.DataFrame) -> None:
-    stored = complexity.read(store.HOME / "complexity.csv").set_index("network")
+    stored = complexity.read(files.HOME / "complexity.csv").set_index("network")
     pd.testing.assert_frame_equal(stored, counted, check_dtype=False)
     assert not counted["notes"].any()
 

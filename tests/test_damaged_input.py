@@ -10,7 +10,7 @@ from reports.check.check import check
 from reports.comparison.compare import load_everything, table
 from reports.tables.grid import to_csv, to_latex, to_markdown
 from reports.tables.paper import all_grids
-from results.store import Problem
+from results.runs import Problem
 from tests import fake_runs
 
 

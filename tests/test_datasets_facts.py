@@ -15,7 +15,7 @@ from benchmarks.datasets import loading, store
 from benchmarks.protocol.recipe import Recipe
 from benchmarks.runner import save_run
 from results import data_sets
-from results.store import Cell
+from results.cell import Cell
 from tests import dataset_files as fake
 
 

@@ -11,8 +11,8 @@ from benchmarks.networks import registry
 from benchmarks.protocol.recipe import RECIPES
 from benchmarks.runner import save_run
 from reports.render import render
-from results import store
-from results.store import Cell
+from results import files
+from results.cell import Cell
 from tests import fake_runs
 
 SELECTIONS = {  # what the authors select by, where it is not what the suite selects by on a split of its own
@@ -57,7 +57,7 @@ def test_the_report_shows_what_each_run_recorded(tmp_path: Path) -> None:
     sentences = {"malunet": ["Selected so & so."], "lb_unet": ["Selected so & so.", "Trained otherwise."]}
     for network, words in sentences.items():
         path = fake_runs.write_run(tmp_path, network=network) / "config.json"
-        store.write_json(path, store.read_json(path) | {"deviations": words})
+        files.write_json(path, files.read_json(path) | {"deviations": words})
     render(tmp_path, tmp_path / "out", {"html"})
     page = unescape((tmp_path / "out" / "index.html").read_text())
     assert "<strong>LB-UNet; MALUNet</strong>: Selected so & so." in page

@@ -17,7 +17,7 @@ from benchmarks.objectives.losses import DRAWS
 from benchmarks.protocol.recipe import RECIPES
 from benchmarks.training import checkpoint
 from benchmarks.training.loop import Replicas, initialised
-from results.store import Cell
+from results.cell import Cell
 
 P = 0.3
 FLAT, PLANES, VOLUMES = (40, 50), (40, 50, 3, 2), (40, 50, 2, 3, 2)

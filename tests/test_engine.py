@@ -21,9 +21,9 @@ from benchmarks.training import checkpoint, engine, kernels
 from benchmarks.training.batches import ImageStore
 from benchmarks.training.engine import TORCH, Engine
 from benchmarks.training.loop import Replicas, evaluate, train_epoch
-from results import store
+from results import files
+from results.cell import Cell
 from results.errors import RequestError
-from results.store import Cell
 from tests.test_reference_loop import IMAGES, MASKS
 
 ROOT = Path(__file__).parents[1]
@@ -133,7 +133,7 @@ def test_a_run_of_an_earlier_version_goes_on_with_torch(tmp_path):
     path = CELL.folder(tmp_path) / "config.json"
     config = json.loads(path.read_text())
     del config["engine"]
-    store.write_json(path, config)
+    files.write_json(path, config)
     assert save_run.engine_of(CELL, tmp_path, engine.installed()) == TORCH
 
 
@@ -172,7 +172,7 @@ def test_a_run_begun_with_kernels_is_refused_on_another_device():
 def test_an_engine_that_nobody_knows_is_refused(tmp_path):
     work = paused(tmp_path, TORCH)
     path = CELL.folder(tmp_path) / "config.json"
-    store.write_json(path, json.loads(path.read_text()) | {"engine": {"name": "abacus"}})
+    files.write_json(path, json.loads(path.read_text()) | {"engine": {"name": "abacus"}})
     with pytest.raises(RequestError, match=r"config\.json cannot be continued \(there is no engine .*abacus"):
         local.execute([CELL], work)
 

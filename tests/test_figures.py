@@ -27,8 +27,9 @@ from reports.figures.qualitative import (
     qualitative,
 )
 from reports.figures.scatter import Mark, pareto
-from results import store
 from results.errors import RequestError
+from results.published import published_table
+from results.runs import load_runs
 from tests import fake_runs
 
 SKILLS = {"unet": 0.8, "malunet": 0.84, "aulunet_v3": 0.88}
@@ -54,7 +55,7 @@ def cluster() -> list[Name]:
 
 
 def published(dataset: str) -> list[Name]:
-    rows = store.published("table1").query("dataset == @dataset")
+    rows = published_table("table1").query("dataset == @dataset")
     return [Name(row.label, np.log10(row.params_m), row.miou) for row in rows.itertuples()]
 
 
@@ -142,7 +143,7 @@ def test_damaged_history_is_named_and_the_others_are_drawn(block: Block) -> None
 def test_long_histories_are_averaged_in_parts(tmp_path: Path) -> None:
     folder = fake_runs.write_run(tmp_path, network="unet", epochs=230)
     (history,), _ = curves.histories(Block("isic2018", "paper", "", [r for r in block_of(tmp_path).rows if r.runs]))
-    losses = store.load(tmp_path).runs[0].history()["validation_loss"].to_numpy()
+    losses = load_runs(tmp_path).runs[0].history()["validation_loss"].to_numpy()
     mean, low, high = history.values["validation_loss"]
     assert folder.is_dir()
     assert len(history.epoch) == len(mean) == curves.POINTS

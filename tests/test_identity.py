@@ -22,9 +22,10 @@ from benchmarks.runner.console import Reporter
 from benchmarks.training import checkpoint, folded_depthwise
 from benchmarks.training.loop import Replicas
 from reports.evidence import load_everything
-from results import store
+from results import files
+from results.cell import Cell
 from results.errors import RequestError
-from results.store import UNKNOWN, Cell
+from results.runs import UNKNOWN
 from tests.fake_runs import write_run
 
 RECIPE = RECIPES["quick"].changed(size=32, epochs=1)
@@ -136,7 +137,7 @@ def test_runs_from_before_identities_are_read_but_get_no_new_seeds(tmp_path):
     command = [*write(tmp_path / "own"), "--seeds"]
     assert run(tmp_path, *command, "1").exit_code == 0
     path = next(tmp_path.glob("runs/*/*/tiny/seed-1/config.json"))
-    store.write_json(path, {key: value for key, value in store.read_json(path).items() if key != "identity"})
+    files.write_json(path, {key: value for key, value in files.read_json(path).items() if key != "identity"})
     again = run(tmp_path, *command, "1")
     assert again.exit_code == 0
     assert "tiny" in again.output.split("mIoU")[1]
@@ -193,14 +194,14 @@ def test_a_folder_begun_under_other_settings_is_refused(tmp_path, what, changed)
     save_run.begin(cell, prepared, RECIPE, tmp_path)
     save_run.begin(cell, prepared, RECIPE, tmp_path)
     path = cell.folder(tmp_path) / "config.json"
-    store.write_json(path, store.read_json(path) | changed)
+    files.write_json(path, files.read_json(path) | changed)
     with pytest.raises(RequestError, match=f"was begun with another {what}; move its folder away"):
         save_run.begin(cell, prepared, RECIPE, tmp_path)
 
 
 def tell(folder: Path, identity: str, finished_at: str = "2025-11-24T10:00:00+00:00") -> None:
     for name, more in (("config.json", {"identity": identity}), ("report.json", {"finished_at": finished_at})):
-        store.write_json(folder / name, store.read_json(folder / name) | more)
+        files.write_json(folder / name, files.read_json(folder / name) | more)
 
 
 def fake(root: Path, *identities: str | None, network: str = "unet") -> None:
@@ -237,8 +238,8 @@ def test_the_means_of_a_run_never_pool_two_identities(tmp_path):
     assert run(tmp_path, *write(tmp_path / "own"), "--seeds", "2").exit_code == 0
     registry.ENTRIES.pop("tiny")
     folder = next(tmp_path.glob("runs/*/*/tiny/seed-2"))
-    config = store.read_json(folder / "config.json")  # as if it were copied here from an older results folder
-    store.write_json(folder / "config.json", {key: value for key, value in config.items() if key != "identity"})
+    config = files.read_json(folder / "config.json")  # as if it were copied here from an older results folder
+    files.write_json(folder / "config.json", {key: value for key, value in config.items() if key != "identity"})
     shown = run(tmp_path, *write(tmp_path / "own"), "--seeds", "2")
     assert shown.exit_code == 0
     line = next(line for line in shown.output.splitlines() if " tiny " in line)

@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 from benchmarks.__main__ import app
 from benchmarks.datasets import archives, leakage, splits
 from benchmarks.datasets.leakage import NEAR_DUPLICATE, NONE, ORIENTATIONS, SAME_LESION, Pair, Pictures
+from results import files
 from results import leakage as tables
-from results import store
 from results.errors import RequestError
 from tests import dataset_files as fake
 
@@ -193,8 +193,8 @@ def test_an_unknown_kind_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_results_folder_without_tables_shows_the_committed_ones(tmp_path: Path) -> None:
-    pd.testing.assert_frame_equal(tables.pairs(tmp_path), tables.pairs(store.HOME))
-    pd.testing.assert_frame_equal(tables.shared(tmp_path), tables.shared(store.HOME))
+    pd.testing.assert_frame_equal(tables.pairs(tmp_path), tables.pairs(files.HOME))
+    pd.testing.assert_frame_equal(tables.shared(tmp_path), tables.shared(files.HOME))
 
 
 # The committed tables
@@ -202,16 +202,16 @@ def test_a_results_folder_without_tables_shows_the_committed_ones(tmp_path: Path
 
 def test_committed_shared_ids_are_those_of_the_manifests() -> None:
     rows = [tuple(row.values()) for row in leakage.shared_ids()]
-    assert list(tables.shared(store.HOME).itertuples(index=False, name=None)) == rows
+    assert list(tables.shared(files.HOME).itertuples(index=False, name=None)) == rows
     ids = [set(archives.manifest(name)) for name in ("isic2017", "isic2018")]
     for rule in splits.RULES:
-        cut = tables.shared(store.HOME).set_index("split").loc[rule]
+        cut = tables.shared(files.HOME).set_index("split").loc[rule]
         assert cut["shared"].sum() == len(ids[0] & ids[1]) == 1800
         assert cut.drop_duplicates("part")["images"].sum() == 2000
 
 
 def test_shared_ids_are_counted_part_by_part() -> None:
-    table = tables.shared(store.HOME).set_index(["split", "part", "other_part"])["shared"]
+    table = tables.shared(files.HOME).set_index(["split", "part", "other_part"])["shared"]
     first, second = (archives.manifest(name) for name in ("isic2017", "isic2018"))
     test = {first[row] for row in splits.cut(first, splits.COUNTS["isic2017"], "paper").test}
     train = {second[row] for row in splits.cut(second, splits.COUNTS["isic2018"], "paper").train}
@@ -229,7 +229,7 @@ def test_shared_ids_are_counted_part_by_part() -> None:
 )
 def test_committed_pairs_lie_where_they_say(dataset: str, rule: str, near: int, same: int) -> None:
     """Counted on the real images, which are not here; ids, parts and thresholds can be checked."""
-    table = tables.pairs(store.HOME)
+    table = tables.pairs(files.HOME)
     mine = table[(table["dataset"] == dataset) & (table["split"] == rule)]
     ids = archives.manifest(dataset)
     split = splits.cut(ids, splits.COUNTS[dataset], rule)
@@ -245,7 +245,7 @@ def test_committed_pairs_lie_where_they_say(dataset: str, rule: str, near: int, 
 
 
 def test_known_near_duplicates_are_among_them() -> None:
-    table = tables.pairs(store.HOME).set_index(["dataset", "split", "kind"])[["test_id", "other_id"]].sort_index()
+    table = tables.pairs(files.HOME).set_index(["dataset", "split", "kind"])[["test_id", "other_id"]].sort_index()
     pairs = {frozenset(pair) for pair in table.loc["isic2018", "paper", NEAR_DUPLICATE].to_numpy()}
     assert {"ISIC_0012290", "ISIC_0013594"} in pairs
     assert {"ISIC_0015986", "ISIC_0015987"} in pairs

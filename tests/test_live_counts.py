@@ -14,7 +14,7 @@ from benchmarks.networks import registry
 from reports.check.check import Status, check
 from reports.comparison.compare import load_everything
 from reports.tables.paper import all_grids
-from results import store
+from results import files
 from results.errors import RequestError
 from tests import fake_runs
 
@@ -38,7 +38,7 @@ def told() -> tuple[list[tuple[str, int, int]], dict | None]:
 def test_counts_are_made_once(cache: Path) -> None:
     announced, made = told()
     assert announced == [("aulunet_rgf", 1, 1)]
-    stored = pd.read_csv(store.HOME / "complexity.csv").set_index("network").loc["aulunet_rgf"]
+    stored = pd.read_csv(files.HOME / "complexity.csv").set_index("network").loc["aulunet_rgf"]
     assert made == {"aulunet_rgf": {column: stored[column] for column in complexity.COUNTS}}
     assert told() == ([], made)
 
@@ -166,7 +166,7 @@ def test_readers_cope_with_a_missing_figure(tmp_path: Path) -> None:
     table = pd.read_csv(path)
     for network, column in {"unet": "thop_macs", "malunet": "thop_parameters", "vm_unet": "parameters"}.items():
         table[column] = table[column].astype("Int64").mask(table["network"] == network)
-    store.write_csv(path, table.assign(notes=""))
+    files.write_csv(path, table.assign(notes=""))
     evidence = load_everything(tmp_path)
     assert not evidence.problems
     assert "thop_macs" not in evidence.complexity["unet"]

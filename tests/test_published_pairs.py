@@ -9,13 +9,14 @@ from reports.check.check import Status, check
 from reports.comparison.compare import load_everything
 from reports.comparison.published_pairs import allowed_dsc, dsc_of, published_pairs
 from reports.tables.statistics_tables import published_pairs_grid
-from results import store
+from results import files
+from results.published import published_table
 from tests import fake_runs
 
 
 def test_every_printed_pair_is_checked(tmp_path: Path) -> None:
     found = published_pairs(load_everything(tmp_path))
-    typed = {name: store.published(name).dropna(subset=["miou", "dsc"]) for name in ("table1", "table2", "table3")}
+    typed = {name: published_table(name).dropna(subset=["miou", "dsc"]) for name in ("table1", "table2", "table3")}
     assert [(pair.table, pair.network) for pair in found] == [
         (name, network) for name, table in typed.items() for network in table["model"]
     ]
@@ -75,7 +76,7 @@ def test_the_allowance_by_hand() -> None:
 
 def test_a_mean_over_images_would_not_obey_it(tmp_path: Path) -> None:
     """The committed runs: per-image means break the identity by far more than is allowed."""
-    runs = load_everything(store.HOME).runs
+    runs = load_everything(files.HOME).runs
     broken = 0
     for run in runs:
         tp, fp, fn, _ = run.counts.T

@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 from benchmarks.__main__ import app
 from benchmarks.protocol.recipe import RECIPES, Recipe, WrongSetting
 from benchmarks.protocol.settings import LONGEST_NAME, NAMES, changed
+from results.cell import Cell
 from results.errors import RequestError
-from results.store import Cell
 
 NAN, INFINITE = math.nan, math.inf
 REFUSED = {

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from reports import render
-from results import store
+from results.runs import load_runs
 
 ROOT = Path(__file__).parents[1]
 
@@ -70,7 +70,7 @@ def test_figures_are_the_same_to_the_eye(rendered, shown):
 
 
 def test_committed_runs_are_whole(committed):
-    stored = store.load(committed)
+    stored = load_runs(committed)
     assert not stored.problems
     assert len(stored.runs) >= 18
     assert all(run.report["code"]["dirty"] is False for run in stored.runs)

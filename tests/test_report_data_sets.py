@@ -9,8 +9,9 @@ import pytest
 from reports.evidence import load_everything
 from reports.render import render
 from reports.tables.data_sets import DataFacts, data_facts
-from results import leakage, store
+from results import leakage
 from results.metrics import pooled
+from results.runs import load_runs
 from tests import fake_runs
 
 SPREAD = {"min": 256, "median": 256, "max": 256}
@@ -114,7 +115,7 @@ def test_scores_are_given_without_what_is_shared(tmp_path: Path) -> None:
         fake_runs.write_run(tmp_path, seed=seed, skill=0.7)
     fake_runs.write_run(tmp_path, dataset="synthetic")
     (row,) = facts(tmp_path).scores
-    runs = [run for run in store.load(tmp_path).runs if run.cell.dataset == "isic2018"]
+    runs = [run for run in load_runs(tmp_path).runs if run.cell.dataset == "isic2018"]
 
     def mean(*left_out: int) -> float:
         kept = np.setdiff1d(np.arange(len(ids)), left_out)

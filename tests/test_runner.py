@@ -28,10 +28,11 @@ from benchmarks.training import checkpoint, engine
 from benchmarks.training.batches import ImageStore
 from benchmarks.training.loop import evaluate
 from benchmarks.training.pixel_counts import predicted
-from results import store
+from results import files
+from results.cell import Cell
 from results.errors import RequestError
 from results.metrics import COUNT_COLUMNS, pooled
-from results.store import Cell
+from results.runs import is_finished, load_runs
 
 RECIPE = RECIPES["quick"].changed(size=32, epochs=3, batch=4, lr=1e-2)  # learns enough to predict some pixels
 ROOT = Path(__file__).parents[1]
@@ -166,7 +167,7 @@ def interrupt(
         time.sleep(0.01)
     os.kill(process.pid, kind)
     output = process.communicate(timeout=60)[0]
-    assert not store.is_finished(cell, root), "it finished before it was interrupted; the test says nothing"
+    assert not is_finished(cell, root), "it finished before it was interrupted; the test says nothing"
     return subprocess.CompletedProcess(process.args, process.returncode, output)
 
 
@@ -198,7 +199,7 @@ def test_stopped_then_killed_then_finished_elsewhere_gives_the_same_numbers(tmp_
     )
     assert "resumed after epoch" in done.stdout
     local.execute([cell], replace(job(whole, recipe), engine=computing))
-    assert store.read_json(cell.folder(moved) / "report.json")["engine"] == computing.record()
+    assert files.read_json(cell.folder(moved) / "report.json")["engine"] == computing.record()
     assert scores(moved, cell) == scores(whole, cell)
     histories = [(cell.folder(root) / "history.csv").read_text() for root in (moved, whole)]
     assert histories[0] == histories[1]
@@ -216,10 +217,10 @@ def test_a_run_pauses_in_time_and_goes_on(tmp_path):
     assert not path.exists()
     pauses, stood = 0, set()
     deadline = time.monotonic() + 120
-    while not store.is_finished(cell, tmp_path):
+    while not is_finished(cell, tmp_path):
         assert time.monotonic() < deadline
         outcome = local.execute([cell], replace(longer, until=time.monotonic() + 0.5))
-        assert outcome.interrupted == (not store.is_finished(cell, tmp_path))
+        assert outcome.interrupted == (not is_finished(cell, tmp_path))
         pauses += outcome.interrupted
         stood.add(checkpoint.epochs_done(path, identity))
     assert pauses
@@ -273,7 +274,7 @@ def test_groups_that_do_not_fit_into_memory_are_halved(tmp_path, monkeypatch):
         save_run.begin(cell, work.prepared, work.recipe, work.root)
     local._run_group(group, work)
     assert sizes[0] == 3
-    assert [store.is_finished(cell, tmp_path) for cell in group] == [True] * 3
+    assert [is_finished(cell, tmp_path) for cell in group] == [True] * 3
 
 
 def test_stacked_groups_write_one_folder_a_seed(tmp_path):
@@ -282,7 +283,7 @@ def test_stacked_groups_write_one_folder_a_seed(tmp_path):
     for cell in group:
         save_run.begin(cell, work.prepared, work.recipe, work.root)
     local._run_group(group, work)
-    stored = store.load(tmp_path)
+    stored = load_runs(tmp_path)
     assert not stored.problems
     assert [run.cell for run in stored.runs] == group
     losses = [list(run.history()["train_loss"]) for run in stored.runs]
@@ -310,7 +311,7 @@ def test_a_folder_begun_on_other_data_is_refused(finished, tmp_path):
     cell = cells("aulunet_v3", (1,))[0]
     path = cell.folder(tmp_path) / "config.json"
     config = json.loads((cell.folder(finished) / "config.json").read_text())
-    store.write_json(path, config | {"fingerprint": "other"})
+    files.write_json(path, config | {"fingerprint": "other"})
     with pytest.raises(RequestError, match=r"config\.json was begun with another fingerprint"):
         local.execute([cell], job(tmp_path))
     assert [each.name for each in path.parent.iterdir()] == ["config.json"], "something was trained"

@@ -31,10 +31,11 @@ from benchmarks.runner.console import Reporter
 from benchmarks.training import loop as training
 from benchmarks.training.loop import Data, EpochRecord, Progress, Replicas, evaluate, train
 from benchmarks.training.pixel_counts import predicted
-from results import store
+from results import files
+from results.cell import Cell
 from results.errors import RequestError
 from results.metrics import COUNT_COLUMNS, per_image_mean, pooled
-from results.store import Cell
+from results.runs import FORMAT
 from tests.test_reference_loop import IMAGES, MASKS
 
 CPU = torch.device("cpu")
@@ -113,14 +114,14 @@ def test_a_report_says_what_was_done(scored):
     """Every field, each against another source than the code that wrote it."""
     for cell in CELLS:
         folder = cell.folder(scored[0])
-        report, config = (store.read_json(folder / name) for name in ("report.json", "config.json"))
+        report, config = (files.read_json(folder / name) for name in ("report.json", "config.json"))
         counts = pd.read_csv(folder / "per_image.csv")[list(COUNT_COLUMNS)].to_numpy()
         finished, memory = datetime.fromisoformat(report.pop("finished_at")), report.pop("peak_memory_mb")
         assert timedelta(0) <= datetime.now(UTC) - finished < timedelta(hours=1)
         assert 50 < memory < 50_000
         assert memory == round(memory, 1)
         expected = {
-            "format": store.FORMAT,
+            "format": FORMAT,
             **vars(cell),
             "split": config["split"],
             "metrics": pooled(counts),
@@ -165,7 +166,7 @@ def test_a_failed_seed_leaves_its_history_and_a_reason_and_the_other_its_results
     failed, whole = (cell.folder(tmp_path) for cell in CELLS)
     assert {path.name for path in failed.iterdir()} == {"config.json", "history.csv", "failed.json"}
     assert list(pd.read_csv(failed / "history.csv")["epoch"]) == [1, 2]
-    assert store.read_json(failed / "failed.json") == {"epoch": 2, "reason": "the loss of epoch 2 is not finite"}
+    assert files.read_json(failed / "failed.json") == {"epoch": 2, "reason": "the loss of epoch 2 is not finite"}
     assert {"report.json", "masks", "per_image.csv"} <= {path.name for path in whole.iterdir()}
     assert not (whole / "failed.json").exists()
 
@@ -189,8 +190,8 @@ def test_a_folder_begun_otherwise_is_refused(prepared, tmp_path, what):
     """With another loss, on other data, with other settings under the same name, or on another split."""
     save_run.begin(CELLS[0], prepared, RECIPE, tmp_path)
     path = CELLS[0].folder(tmp_path) / "config.json"
-    config = store.read_json(path)
-    store.write_json(path, config | CHANGES[what](config))
+    config = files.read_json(path)
+    files.write_json(path, config | CHANGES[what](config))
     before = path.read_text()
     with pytest.raises(RequestError, match=rf"config\.json was begun with another {what}; move its folder away"):
         save_run.begin(CELLS[0], prepared, RECIPE, tmp_path)
@@ -201,9 +202,9 @@ def test_a_folder_begun_alike_is_gone_on_with(prepared, tmp_path):
     """What config.json says, and that it stays as it is."""
     save_run.begin(CELLS[0], prepared, RECIPE, tmp_path)
     path = CELLS[0].folder(tmp_path) / "config.json"
-    config, entry = store.read_json(path), registry.entry("aulunet_v3")
+    config, entry = files.read_json(path), registry.entry("aulunet_v3")
     expected = {
-        "format": store.FORMAT,
+        "format": FORMAT,
         **vars(CELLS[0]),
         "label": entry.label,
         "venue": entry.venue,
@@ -223,9 +224,9 @@ def test_a_folder_begun_alike_is_gone_on_with(prepared, tmp_path):
         "code": save_run.code_version(),
     }
     assert config | expected == config
-    store.write_json(path, config | {"label": "begun before"})
+    files.write_json(path, config | {"label": "begun before"})
     save_run.begin(CELLS[0], prepared, RECIPE, tmp_path)
-    assert store.read_json(path) == config | {"label": "begun before"}
+    assert files.read_json(path) == config | {"label": "begun before"}
 
 
 def test_training_never_touches_the_test_split_and_notes_what_validation_gave():

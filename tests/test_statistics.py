@@ -10,8 +10,9 @@ from scipy import optimize, stats
 from reports.statistics.contrasts import ENOUGH_SEEDS, Finding, contrasts, holm, intervals, stack
 from reports.statistics.estimates import Sample, of_difference, of_one, sample
 from reports.statistics.standing import standing
+from results.cell import Cell
 from results.metrics import DEFINITIONS, METRICS, Metric, metric_named
-from results.store import Cell, Run
+from results.runs import Run
 
 MIOU = metric_named("miou")
 ALL = (*METRICS, *DEFINITIONS)

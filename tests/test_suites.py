@@ -5,7 +5,7 @@ import pytest
 from benchmarks.networks import registry
 from benchmarks.protocol import suites
 from benchmarks.protocol.recipe import RECIPES
-from results import store
+from results.published import published_table
 
 
 def networks(suite: str, *names: str) -> list[tuple[str, str]]:
@@ -20,11 +20,11 @@ def test_every_network_of_every_suite_is_registered():
 
 def test_suites_follow_the_published_tables():
     for dataset in ("isic2017", "isic2018"):
-        table = store.published("table1")
+        table = published_table("table1")
         printed = [(dataset, name) for name in table[table["dataset"] == dataset]["model"]]
         assert networks(dataset)[: len(printed)] == printed
-    assert networks("ablation-dilations") == [("isic2018", name) for name in store.published("table3")["model"]]
-    assert set(store.published("table2")["model"]) <= {name for _, name in networks("ablation-modules")}
+    assert networks("ablation-dilations") == [("isic2018", name) for name in published_table("table3")["model"]]
+    assert set(published_table("table2")["model"]) <= {name for _, name in networks("ablation-modules")}
 
 
 def test_all_runs_each_cell_once_and_ablations_on_isic2018_alone():

@@ -35,7 +35,7 @@ from baselines.selective_scan import scan_flops, selective_scan
 from benchmarks.measuring.thop_rules import thop_counting
 from benchmarks.measuring.true_flops import OUTSIDE, true_flops, works
 from benchmarks.networks import registry
-from results import store
+from results import files
 from results.errors import RequestError
 
 SIZE = 256  # px, that of Table 1
@@ -144,13 +144,13 @@ def write(path: Path, counted: pd.DataFrame, names: list[str]) -> pd.DataFrame:
     holds every network. Rows of networks that are not in `names` go. Raises RequestError for a file that cannot be
     read.
     """
-    source, rows = path if path.exists() else store.HOME / "complexity.csv", counted
+    source, rows = path if path.exists() else files.HOME / "complexity.csv", counted
     if source.exists() and not set(names) <= set(counted["network"]):
         stored = read(source)
         rows = pd.concat([stored[~stored["network"].isin(counted["network"])], counted])
     rows = rows[rows["network"].isin(names)]
     rows = rows.sort_values("network", key=lambda column: column.map(names.index)).reset_index(drop=True)
-    store.write_csv(path, rows)
+    files.write_csv(path, rows)
     return rows
 
 

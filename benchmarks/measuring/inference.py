@@ -48,7 +48,7 @@ from benchmarks.networks import registry
 from benchmarks.training import kernels
 from benchmarks.training.engine import installed
 from benchmarks.training.folded_depthwise import cores
-from results import store
+from results import files
 from results.errors import RequestError
 
 FORMAT = 1
@@ -97,7 +97,7 @@ def profile(
         for name in names:
             row = _measure(name, device, size, effort)
             rows[_key(row)] = row
-            store.write_json(path, {"format": FORMAT, "machine": description, "rows": list(rows.values())})
+            files.write_json(path, {"format": FORMAT, "machine": description, "rows": list(rows.values())})
             announce(row)
     return path
 
@@ -146,7 +146,7 @@ def _stored_rows(path: Path, description: dict) -> dict[tuple, dict]:
         return {}
     cure = "move the file away, or give this machine another name"
     try:
-        content = store.read_json(path)
+        content = files.read_json(path)
         version, before = content["format"], content["machine"]
         rows = {_key(row): row for row in content["rows"]}
     except (RequestError, KeyError, TypeError) as error:

@@ -16,7 +16,7 @@ from pathlib import Path
 import pandas as pd
 
 from benchmarks.datasets import cache_folder
-from results import store
+from results import files
 from results.errors import RequestError
 
 ROOT = Path(__file__).parents[2]
@@ -54,7 +54,7 @@ def live_counts(announce: Callable[[str, int, int], None]) -> Counts | None:
         for row in table.to_dict("records")
     }
     with contextlib.suppress(OSError):  # a folder that cannot be written costs time only
-        store.write_json(path, {"counts": counts, "sha256": _digest(counts)})
+        files.write_json(path, {"counts": counts, "sha256": _digest(counts)})
     return counts
 
 
@@ -84,7 +84,7 @@ def _digest(counts: Counts) -> str:
 def _read(path: Path) -> Counts | None:
     """The counts in the file; None where it is absent or damaged."""
     try:
-        content = store.read_json(path)
+        content = files.read_json(path)
         return content["counts"] if _digest(content["counts"]) == content["sha256"] else None
     except (RequestError, OSError, ValueError, KeyError, TypeError):
         return None

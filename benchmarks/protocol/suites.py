@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from results.cell import Cell
 from results.errors import RequestError
-from results.store import Cell
 
 PAPER_SEEDS = (1, 2, 3, 4, 5)
 

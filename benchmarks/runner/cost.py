@@ -16,7 +16,7 @@ from benchmarks.runner.local import Job, one_thread, workers
 from benchmarks.training.cuda_graph import WARM_UP
 from benchmarks.training.engine import Engine, announcing
 from benchmarks.training.loop import EVALUATED, Replicas, evaluate, steps_of
-from results.store import Cell
+from results.cell import Cell
 
 STEPS, SECONDS = 3, 2.0  # timed: at least so many steps, for at least so long; of evaluation a quarter of it
 

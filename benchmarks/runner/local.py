@@ -27,9 +27,9 @@ from benchmarks.training import checkpoint, folded_depthwise
 from benchmarks.training.batches import ImageStore
 from benchmarks.training.engine import TORCH, Engine, announcing, require
 from benchmarks.training.loop import Data, Interrupted, Replicas, train
-from results import store
+from results.cell import Cell
 from results.errors import RequestError
-from results.store import Cell
+from results.runs import Failure, failure_of, is_finished
 
 CHECKPOINT_EVERY = 30.0  # seconds; after the last epoch always
 
@@ -40,7 +40,7 @@ class Plan:
 
     todo: list[Cell] = field(default_factory=list)
     done: list[Cell] = field(default_factory=list)
-    failed: list[store.Failure] = field(default_factory=list)
+    failed: list[Failure] = field(default_factory=list)
 
 
 @dataclass
@@ -48,7 +48,7 @@ class Outcome:
     """What `execute` did. `errors` are pairs (network, what went wrong)."""
 
     finished: list[Cell] = field(default_factory=list)
-    failed: list[store.Failure] = field(default_factory=list)
+    failed: list[Failure] = field(default_factory=list)
     errors: list[tuple[str, str]] = field(default_factory=list)
     causes: list[BaseException] = field(default_factory=list)
     """What raised the errors, for those who want the tracebacks."""
@@ -76,10 +76,10 @@ def plan(cells: Iterable[Cell], root: Path) -> Plan:
     """Sort cells into to do, done and failed before, in their order."""
     result = Plan()
     for cell in cells:
-        failure = store.failure(cell, root)
+        failure = failure_of(cell, root)
         if failure is not None:
             result.failed.append(failure)
-        elif store.is_finished(cell, root):
+        elif is_finished(cell, root):
             result.done.append(cell)
         else:
             result.todo.append(cell)
@@ -132,8 +132,8 @@ def execute(cells: list[Cell], job: Job) -> Outcome:
             job.stop.set()
             pool.shutdown(wait=True, cancel_futures=True)
             outcome.interrupted = True
-    outcome.finished = [cell for cell in cells if store.is_finished(cell, job.root)]
-    outcome.failed = [failure for cell in cells if (failure := store.failure(cell, job.root)) is not None]
+    outcome.finished = [cell for cell in cells if is_finished(cell, job.root)]
+    outcome.failed = [failure for cell in cells if (failure := failure_of(cell, job.root)) is not None]
     return outcome
 
 

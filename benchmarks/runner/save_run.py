@@ -27,10 +27,11 @@ from benchmarks.training.engine import TORCH, Engine
 from benchmarks.training.folded_depthwise import cores
 from benchmarks.training.loop import Data, Replicas, evaluate, scored_network
 from benchmarks.training.pixel_counts import predicted
-from results import store
+from results import files
+from results.cell import Cell
 from results.errors import RequestError
 from results.metrics import COUNT_COLUMNS, per_image_mean, pooled
-from results.store import Cell
+from results.runs import FORMAT
 
 PICTURED = 32  # test images, chosen by id hash, whose predictions are kept for the qualitative figure
 
@@ -45,7 +46,7 @@ def begin(cell: Cell, prepared: PreparedSet, recipe: Recipe, root: Path, engine:
     entry, split = registry.entry(cell.network), prepared.split(recipe.split)
     sizes = {"train": len(split.train), "validation": len(split.validation), "test": len(split.test)}
     config = {
-        "format": store.FORMAT,
+        "format": FORMAT,
         **asdict(cell),
         "label": entry.label,
         "venue": entry.venue,
@@ -66,9 +67,9 @@ def begin(cell: Cell, prepared: PreparedSet, recipe: Recipe, root: Path, engine:
     one_identity(cell, root)
     path = cell.folder(root) / "config.json"
     if not path.exists():
-        store.write_json(path, config)
+        files.write_json(path, config)
         return
-    before = store.read_json(path)
+    before = files.read_json(path)
     for key in ("recipe_settings", "cross_entropy", "fingerprint", "split"):
         if before.get(key) != config[key]:
             raise RequestError(
@@ -76,7 +77,7 @@ def begin(cell: Cell, prepared: PreparedSet, recipe: Recipe, root: Path, engine:
                 "folder with --results."
             )
     if before.get("engine") != config["engine"]:
-        store.write_json(path, before | {"engine": config["engine"]})
+        files.write_json(path, before | {"engine": config["engine"]})
 
 
 def engine_of(cell: Cell, root: Path, new: Engine) -> Engine:
@@ -85,7 +86,7 @@ def engine_of(cell: Cell, root: Path, new: Engine) -> Engine:
     if not (folder / CHECKPOINT).exists():
         return new
     try:
-        return Engine.of_record(store.read_json(folder / "config.json").get("engine"))
+        return Engine.of_record(files.read_json(folder / "config.json").get("engine"))
     except ValueError as error:
         raise RequestError(f"{folder / 'config.json'} cannot be continued ({error}); move its folder away.") from None
 
@@ -97,7 +98,7 @@ def one_identity(cell: Cell, root: Path, *, finished: bool = False) -> None:
     """
     now = identity(cell.network)
     for path in sorted(cell.folder(root).parent.glob("seed-*/config.json")):
-        before = store.read_json(path).get("identity")
+        before = files.read_json(path).get("identity")
         if before == now or (finished and before is None):
             continue
         cure = f"move {path.parents[1]} away, or name another results folder with --results."
@@ -121,19 +122,19 @@ def finish(replicas: Replicas, cells: list[Cell], prepared: PreparedSet, data: D
     network = scored_network(replicas.name)
     for k, (cell, progress) in enumerate(zip(cells, replicas.progress, strict=True)):
         folder = cell.folder(root)
-        store.write_csv(folder / "history.csv", pd.DataFrame(progress.history))
+        files.write_csv(folder / "history.csv", pd.DataFrame(progress.history))
         if progress.failed_at is not None:
             reason = f"the loss of epoch {progress.failed_at} is not finite"
-            store.write_json(folder / "failed.json", {"epoch": progress.failed_at, "reason": reason})
+            files.write_json(folder / "failed.json", {"epoch": progress.failed_at, "reason": reason})
             continue
         table = pd.DataFrame(pixel_counts[k].cpu().numpy(), columns=list(COUNT_COLUMNS))
-        store.write_csv(folder / "per_image.csv", table.assign(id=ids)[["id", *COUNT_COLUMNS]])
+        files.write_csv(folder / "per_image.csv", table.assign(id=ids)[["id", *COUNT_COLUMNS]])
         weights = {name: replicas.best[name][k].contiguous().cpu() for name in network.state_dict()}
         save_file(weights, folder / "weights.safetensors")
         report = _report(replicas, k, table, sum(p.numel() for p in network.parameters()))
-        config = store.read_json(folder / "config.json")
+        config = files.read_json(folder / "config.json")
         begun = {name: config.get(name) for name in ("split", "identity")}
-        store.write_json(folder / "report.json", {"format": store.FORMAT, **asdict(cell), **begun, **report})
+        files.write_json(folder / "report.json", {"format": FORMAT, **asdict(cell), **begun, **report})
 
 
 def _report(replicas: Replicas, k: int, table: pd.DataFrame, parameters: int) -> dict:

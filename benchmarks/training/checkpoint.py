@@ -16,8 +16,8 @@ from torch import Tensor
 
 from benchmarks.networks.identity import identity as network_identity
 from benchmarks.training.loop import Progress, Replicas
+from results.cell import Cell
 from results.errors import RequestError
-from results.store import Cell
 
 CHECKPOINT = "checkpoint.safetensors"
 """Its name in the folder of a run."""

@@ -10,10 +10,10 @@ from pathlib import Path
 import pandas as pd
 
 from reports.comparison.compare import measure
-from results import store
+from results import files
 from results.errors import RequestError
 from results.metrics import METRICS
-from results.store import Run
+from results.runs import Run
 
 TOLERANCE = 0.0001  # 0.01 point, the last digit of every printed metric
 ROUNDING = 1e-12  # of writing a number and reading it again
@@ -27,7 +27,7 @@ def accept(runs: Iterable[Run], path: Path) -> list[str]:
     now = _stored(runs)
     known = before.index.intersection(now.index)
     now.loc[known, "tolerance"] = before.loc[known, "tolerance"]
-    store.write_csv(path, now.reset_index())
+    files.write_csv(path, now.reset_index())
     changes = []
     for key in before.index.union(now.index):
         old, new = (float(table["mean"].get(key, float("nan"))) for table in (before, now))

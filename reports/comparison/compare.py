@@ -12,7 +12,7 @@ import numpy as np
 
 from reports.comparison.expected import DATASETS, LAYOUTS, NOTES, ORIENTATION, READINGS, Line, lines, networks
 from reports.evidence import Documented, Evidence, load_everything
-from results.store import Failure, Run
+from results.runs import Failure, Run
 
 __all__ = ["DATASETS", "READINGS", "Evidence", "load_everything"]
 

@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 
 from reports.comparison.compare import Block
 from reports.figures.pictures import BLUE, INK, ORANGE, Picture, label, picture, style
-from results.store import Problem, Run
+from results.runs import Problem, Run
 
 COLUMNS = ("epoch", "train_loss", "validation_loss", "validation_miou")
 POINTS = 100  # along the epoch axis: longer histories are averaged in equal parts

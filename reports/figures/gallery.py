@@ -10,7 +10,7 @@ from reports.figures.pictures import Picture
 from reports.figures.qualitative import Photographs, qualitative
 from reports.tables.grid import Grid, slug
 from results.errors import RequestError
-from results.store import Problem
+from results.runs import Problem
 
 NO_PHOTOGRAPHS = (
     "No photographs, which are never stored with runs: the report draws them where the data set is prepared."

@@ -18,7 +18,7 @@ from reports.comparison.compare import Block, Row
 from reports.figures.pictures import INK, PAPER, Picture, label
 from results.errors import RequestError
 from results.metrics import METRICS
-from results.store import Problem, Run
+from results.runs import Problem, Run
 
 Photographs = Callable[[str, list[str]], Mapping[str, tuple[np.ndarray, np.ndarray]]]
 """(data set, ids) to {id: ((H, W, 3) uint8 photograph, (H, W) bool truth)}; RequestError without the data."""

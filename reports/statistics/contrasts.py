@@ -9,7 +9,7 @@ import numpy as np
 
 from reports.statistics.estimates import Estimate, Sample, of_difference, of_one, sample
 from results.metrics import COUNT_COLUMNS, Metric
-from results.store import Run
+from results.runs import Run
 
 ALPHA = 0.05
 ENOUGH_SEEDS = 3  # of each network: fewer say too little about the spread of trainings

@@ -14,7 +14,7 @@ import numpy as np
 from reports.statistics.contrasts import stack
 from reports.statistics.estimates import CONFIDENCE, NEGLIGIBLE
 from results.metrics import Metric
-from results.store import Run
+from results.runs import Run
 
 DRAWS = 2000
 WHAT_THE_RANKS_SAY = (

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from reports.statistics.contrasts import Contrast, Finding, Interval, contrasts, intervals
 from results.metrics import Metric
-from results.store import Run
+from results.runs import Run
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from reports.tables.grid import percent
 from results import data_sets, leakage
 from results.errors import RequestError
 from results.metrics import pooled
-from results.store import Problem, Run
+from results.runs import Problem, Run
 
 PARTS = {"train": "training", "validation": "validation", "test": "test"}
 FACT_HEADINGS = ("data set", "scaled to", "original images", "their masks", "masks as trained on", "fingerprint")

@@ -7,7 +7,7 @@ from typing import Any
 from reports.comparison.compare import DATASETS, SEEDS
 from reports.evidence import Evidence
 from reports.tables.grid import percent, slug
-from results.store import Run
+from results.runs import Run
 
 Blocks = Mapping[tuple[str, str], Mapping[str, Sequence[Run]]]  # (data set, recipe) -> network -> runs
 HEADINGS = (

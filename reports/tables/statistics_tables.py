@@ -26,7 +26,7 @@ from reports.statistics.ranks import WHAT_THE_RANKS_SAY, ranks
 from reports.tables.grid import Cell, Column, Grid, GridRow, percent, slug
 from reports.tables.supplements import READING, label_cell
 from results.metrics import DEFINITIONS, METRICS, Metric
-from results.store import Run
+from results.runs import Run
 
 Networks = Mapping[str, Sequence[Run]]
 Blocks = Mapping[tuple[str, str], Networks]

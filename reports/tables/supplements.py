@@ -6,7 +6,7 @@ from reports.comparison.compare import COUNTS as COLUMNS
 from reports.comparison.compare import CountComparison, PaperTable, Row, Verdict, count
 from reports.evidence import Evidence, Profile
 from reports.tables.grid import NOT_COUNTED, NOT_MEASURED, NOT_PUBLISHED, NOTHING, Cell, Column, Grid, GridRow, slug
-from results.store import Run
+from results.runs import Run
 
 READING = "† Our reading: the released code has no switch for this network, and the paper's counts alone do not decide."
 NOTHING_COUNTED = "Nothing was counted: run python -m benchmarks count."

@@ -40,7 +40,7 @@ from reports.tables.grid import (
 from reports.tables.provenance import provenance, split_words
 from reports.tables.supplements import blocks_of_runs
 from results.metrics import METRICS
-from results.store import Problem, Run
+from results.runs import Problem, Run
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 SECTIONS = (

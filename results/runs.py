@@ -1,66 +1,20 @@
-"""The folder layout of measured runs. Nothing else in the project knows it.
+"""Stored runs: validated when they are read, and what is damaged becomes a Problem."""
 
-    <root>/runs/<data set>/<recipe>/<network>/seed-<k>/
-        config.json           written first: what was asked for, on which data
-        history.csv           one row an epoch
-        per_image.csv         id, tp, fp, fn, tn of the scored split, in pixels
-        weights.safetensors   the scored weights
-        masks/ID.png          1-bit predictions of the images that the qualitative figure may show
-        report.json           written last and atomically: a folder with it is a finished run
-        failed.json           instead of report.json: at which epoch and why this seed was given up
-
-Names of wrapped networks hold characters that no folder may ("smp:unet/resnet18"); they are percent-encoded.
-"""
-
-import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from urllib.parse import quote, unquote
 
 import numpy as np
 import pandas as pd
 
+from results.cell import Cell
 from results.errors import RequestError
+from results.files import read_json
 from results.metrics import COUNT_COLUMNS, METRICS, pooled
 
 UNKNOWN = "unknown"
 FORMAT = 1  # of report.json; a reader refuses what it does not know
-HOME = Path(__file__).resolve().parent
-PUBLISHED = HOME / "published"
-
-
-def results_root() -> Path:
-    """The folder that holds runs/: LESION_BENCHMARKS_RESULTS if set, else results/ of this checkout."""
-    return Path(os.environ.get("LESION_BENCHMARKS_RESULTS", HOME))
-
-
-@dataclass(frozen=True, order=True)
-class Cell:
-    """The unit of work and of storage."""
-
-    dataset: str
-    recipe: str
-    network: str
-    seed: int
-
-    def folder(self, root: Path) -> Path:
-        parts = (quote(part, safe="+=,") for part in (self.dataset, self.recipe, self.network))
-        return root.joinpath("runs", *parts, f"seed-{self.seed}")
-
-    @classmethod
-    def of_folder(cls, folder: Path) -> "Cell":
-        """The cell whose folder this is. Raises ValueError where the name is not one of ours."""
-        dataset, recipe, network = (unquote(part) for part in folder.parts[-4:-1])
-        word, _, number = folder.name.partition("-")
-        if word != "seed":
-            raise ValueError(f"{folder} is not named seed-<k>")
-        return cls(dataset, recipe, network, int(number))
-
-    def __str__(self) -> str:
-        return f"{self.dataset} / {self.recipe} / {self.network} / seed {self.seed}"
 
 
 @dataclass(frozen=True)
@@ -124,48 +78,11 @@ class Stored:
     problems: list[Problem]
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write atomically: readers see the old file or the whole new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def write_json(path: Path, content: dict) -> None:
-    """Write atomically, keys in the given order, numbers in full precision. Raises ValueError on NaN or infinity."""
-    write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
-
-
-def write_csv(path: Path, table: pd.DataFrame) -> None:
-    """Write atomically, floats in full (round-trip) precision."""
-    write_text(path, table.to_csv(index=False, lineterminator="\n"))
-
-
-def read_json(path: Path) -> dict:
-    """Raises RequestError where the file is missing or not a JSON object."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise RequestError(f"{path} is missing; delete its folder and run this cell again.") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise RequestError(f"{path} is not JSON ({error}); delete its folder and run this cell again.") from None
-    if not isinstance(content, dict):
-        raise RequestError(f"{path} is not a JSON object; delete its folder and run this cell again.")
-    return content
-
-
 def is_finished(cell: Cell, root: Path) -> bool:
     return (cell.folder(root) / "report.json").exists()
 
 
-def failure(cell: Cell, root: Path) -> Failure | None:
+def failure_of(cell: Cell, root: Path) -> Failure | None:
     """The recorded failure of this cell, if it was given up."""
     path = cell.folder(root) / "failed.json"
     if not path.exists():
@@ -174,7 +91,7 @@ def failure(cell: Cell, root: Path) -> Failure | None:
     return Failure(cell, path.parent, int(content["epoch"]), str(content["reason"]))
 
 
-def load(root: Path) -> Stored:
+def load_runs(root: Path) -> Stored:
     """Everything under <root>/runs. What is damaged becomes a Problem; unfinished folders are passed over."""
     stored = Stored([], [], [])
     for folder in sorted(_seed_folders(root)):
@@ -227,7 +144,7 @@ def _load_one(folder: Path, root: Path, stored: Stored) -> None:
     except ValueError:
         raise _Damaged(folder, "the folder's name is not seed-<number>", "rename or remove it") from None
     try:
-        given_up = failure(cell, root)
+        given_up = failure_of(cell, root)
     except (RequestError, KeyError, ValueError) as error:
         raise _Damaged(folder / "failed.json", f"it cannot be read ({error})") from None
     if given_up is not None:
@@ -292,19 +209,3 @@ def _compare_metrics(run: Run) -> None:
                 run.folder / "report.json",
                 f"its {metric.name} {claimed!r} is not the {run.metrics[metric.name]!r} that per_image.csv gives",
             )
-
-
-def published(table: str) -> pd.DataFrame:
-    """A table typed from the paper: "table1", "table2" or "table3". Percent and printed units, NaN where unreadable.
-
-    Raises RequestError where the file is missing or lacks its key columns.
-    """
-    path = PUBLISHED / f"{table}.csv"
-    try:
-        content = pd.read_csv(path)
-    except (FileNotFoundError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise RequestError(f"{path} cannot be read ({error}); restore it from the repository.") from None
-    missing = {"dataset", "model", "label", "params_m", "gflops", "source"} - set(content.columns)
-    if missing:
-        raise RequestError(f"{path} lacks the columns {sorted(missing)}; restore it from the repository.")
-    return content

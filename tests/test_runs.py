@@ -8,10 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from results import store
+from results import files
+from results.cell import Cell
 from results.errors import RequestError
 from results.metrics import METRICS, per_image_mean, pooled
-from results.store import Cell
+from results.published import published_table
+from results.runs import is_finished, load_runs
 from tests import fake_runs
 
 
@@ -34,7 +36,7 @@ def test_a_folder_names_its_cell(cell: Cell, tmp_path: Path) -> None:
 
 def test_a_stored_run_comes_back(tmp_path: Path) -> None:
     folder = fake_runs.write_run(tmp_path, network="smp:unet/resnet18", seed=4, masks=2)
-    stored = store.load(tmp_path)
+    stored = load_runs(tmp_path)
     assert (stored.failures, stored.problems) == ([], [])
     run = stored.runs[0]
     assert run.cell == Cell("isic2018", "paper", "smp:unet/resnet18", 4)
@@ -48,7 +50,7 @@ def test_a_stored_run_comes_back(tmp_path: Path) -> None:
 
 def test_metrics_are_recomputed_from_the_counts(tmp_path: Path) -> None:
     fake_runs.write_run(tmp_path)
-    run = store.load(tmp_path).runs[0]
+    run = load_runs(tmp_path).runs[0]
     tp, fp, fn, tn = run.counts.sum(axis=0)
     assert run.metrics == pytest.approx(
         {
@@ -71,31 +73,31 @@ def test_nothing_to_find_and_nothing_found_counts_as_1() -> None:
 def test_unfinished_folders_are_passed_over(tmp_path: Path) -> None:
     folder = fake_runs.write_run(tmp_path)
     (folder / "report.json").unlink()
-    stored = store.load(tmp_path)
+    stored = load_runs(tmp_path)
     assert (stored.runs, stored.failures, stored.problems) == ([], [], [])
-    assert not store.is_finished(Cell("isic2018", "paper", "unet", 1), tmp_path)
+    assert not is_finished(Cell("isic2018", "paper", "unet", 1), tmp_path)
 
 
 def test_failed_seeds_are_read(tmp_path: Path) -> None:
     fake_runs.write_failure(tmp_path, "unet", 2)
-    found = store.load(tmp_path).failures[0]
+    found = load_runs(tmp_path).failures[0]
     assert (found.cell.seed, found.epoch, found.reason) == (2, 17, "the loss is not finite")
 
 
 def test_an_empty_or_missing_folder_holds_nothing(tmp_path: Path) -> None:
-    assert store.load(tmp_path / "nowhere").runs == []
+    assert load_runs(tmp_path / "nowhere").runs == []
 
 
 def test_writing_is_all_or_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "deep" / "report.json"
-    store.write_json(path, {"old": 1})
+    files.write_json(path, {"old": 1})
 
     def broken(*_: object) -> None:
         raise OSError("disk full")
 
     monkeypatch.setattr("os.replace", broken)
     with pytest.raises(OSError, match="disk full"):
-        store.write_json(path, {"new": 2})
+        files.write_json(path, {"new": 2})
     monkeypatch.undo()
     assert json.loads(path.read_text()) == {"old": 1}
     assert [child.name for child in path.parent.iterdir()] == ["report.json"]
@@ -104,13 +106,13 @@ def test_writing_is_all_or_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_nan_is_never_written(value: float, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
-        store.write_json(tmp_path / "report.json", {"miou": value})
+        files.write_json(tmp_path / "report.json", {"miou": value})
     assert list(tmp_path.iterdir()) == []
 
 
 def test_csv_keeps_full_precision(tmp_path: Path) -> None:
     values = [1 / 3, 0.1 + 0.2, 1e-17]
-    store.write_csv(tmp_path / "x.csv", pd.DataFrame({"value": values}))
+    files.write_csv(tmp_path / "x.csv", pd.DataFrame({"value": values}))
     assert [float(line) for line in (tmp_path / "x.csv").read_text().splitlines()[1:]] == values
 
 
@@ -119,18 +121,18 @@ def test_json_that_is_none_names_the_file(content: str, tmp_path: Path) -> None:
     path = tmp_path / "config.json"
     path.write_bytes(content.encode("latin-1"))
     with pytest.raises(RequestError, match=r"config.json is not .*; delete its folder"):
-        store.read_json(path)
+        files.read_json(path)
 
 
 def test_results_may_live_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LESION_BENCHMARKS_RESULTS", raising=False)
-    assert store.results_root() == store.HOME
+    assert files.results_root() == files.HOME
     monkeypatch.setenv("LESION_BENCHMARKS_RESULTS", str(tmp_path))
-    assert store.results_root() == tmp_path
+    assert files.results_root() == tmp_path
 
 
 def test_published_tables_have_the_papers_rows() -> None:
-    first, second, third = (store.published(f"table{k}") for k in (1, 2, 3))
+    first, second, third = (published_table(f"table{k}") for k in (1, 2, 3))
     assert first.groupby("dataset").size().to_dict() == {"isic2017": 14, "isic2018": 14}
     assert (len(second), len(third)) == (5, 10)
     assert third["miou"].isna().sum() == 3
