@@ -11,10 +11,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from results import files
+from results import files, published
 from results.errors import RequestError
 from results.metrics import METRICS
-from results.published import PUBLISHED, published_table
 from results.runs import Failure, Problem, Run, load_runs, of_one_identity
 
 TABLES = ("table1", "table2", "table3")
@@ -98,9 +97,9 @@ def _truth(run: Run) -> int:
 
 def _published(name: str, known: set[str], problems: list[Problem]) -> pd.DataFrame:
     """One table as typed; an empty one where the file is unusable."""
-    path = PUBLISHED / f"{name}.csv"
+    path = published.PUBLISHED / f"{name}.csv"
     try:
-        table = published_table(name)
+        table = published.published_table(name)
     except (RequestError, ValueError) as error:
         problems.append(Problem(path, f"this table cannot be read ({error})", "restore it from the repository"))
         return pd.DataFrame(columns=[*_KEYS, "label"])
@@ -172,7 +171,7 @@ def _profile_row(row: dict) -> dict:
 
 
 def _documented(problems: list[Problem]) -> list[Documented]:
-    path = PUBLISHED / "contradictions.csv"
+    path = published.PUBLISHED / "contradictions.csv"
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)[["network", "column", "dataset", "reason"]]
         return [Documented(*row) for row in table.itertuples(index=False)]

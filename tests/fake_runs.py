@@ -16,10 +16,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from results import files
+from results import files, published
 from results.cell import Cell
 from results.metrics import COUNT_COLUMNS, per_image_mean, pooled
-from results.published import PUBLISHED
 from results.runs import FORMAT
 
 SIZE = 64
@@ -242,8 +241,8 @@ def write_profile(root: Path, machine: str = "quiet-box", networks: tuple[str, .
 
 def copy_published(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the published tables that a test may damage; readers see it instead of the checkout's."""
-    shutil.copytree(PUBLISHED, folder)
-    monkeypatch.setattr(files, "PUBLISHED", folder)
+    shutil.copytree(published.PUBLISHED, folder)
+    monkeypatch.setattr(published, "PUBLISHED", folder)
     return folder
 
 

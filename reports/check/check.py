@@ -37,7 +37,6 @@ from reports.comparison.published_pairs import dsc_of, published_pairs
 from reports.evidence import COUNT_FIELDS, TABLES, Evidence, complexity_path
 from reports.headline import headline
 from reports.tables.grid import NOT_COUNTED, NOT_PUBLISHED, percent
-from results.published import PUBLISHED
 
 
 class Status(StrEnum):
@@ -213,7 +212,7 @@ def _word(found: CountComparison) -> str:
 
 
 def _count_items(tables: Iterable[PaperTable]) -> list[Item]:
-    path = PUBLISHED / "contradictions.csv"
+    path = published.PUBLISHED / "contradictions.csv"
     items = []
     for network, row in _printed_rows(tables).items():
         for column, found in row.counts.items():
@@ -242,7 +241,7 @@ def _metric_items(tables: Iterable[PaperTable]) -> list[Item]:
             values += f", measured {percent(found.measured.mean)} (n = {found.measured.n})" if found.measured else ""
             name = f"{row.dataset} {row.network} {metric}"
             message = f"{values}: {found.verdict}; {found.reason}"
-            path = row.runs[0].folder.parent if row.runs else PUBLISHED / "table1.csv"
+            path = row.runs[0].folder.parent if row.runs else published.PUBLISHED / "table1.csv"
             items.setdefault(name, Item("metrics", name, status, message, path))
     return list(items.values())
 
@@ -283,14 +282,14 @@ def _pair_items(evidence: Evidence) -> list[Item]:
         message = (
             f"published DSC {percent(pair.dsc)}, but its mIoU {percent(pair.miou)} gives {percent(dsc_of(pair.miou))}"
         )
-        items.append(Item("published", name, Status.DOCUMENTED, message, PUBLISHED / f"{pair.table}.csv"))
+        items.append(Item("published", name, Status.DOCUMENTED, message, published.PUBLISHED / f"{pair.table}.csv"))
     message = f"{len(found) - len(items)} of {len(found)} published pairs obey DSC = 2 IoU / (1 + IoU) within rounding"
-    return [Item("published", "miou and dsc", Status.PASSED, message, PUBLISHED), *items]
+    return [Item("published", "miou and dsc", Status.PASSED, message, published.PUBLISHED), *items]
 
 
 def _outdated_items(tables: Iterable[PaperTable], evidence: Evidence) -> list[Item]:
     """Explanations of count contradictions that do not exist (any more)."""
-    rows, path = _printed_rows(tables), PUBLISHED / "contradictions.csv"
+    rows, path = _printed_rows(tables), published.PUBLISHED / "contradictions.csv"
     items = []
     for note in evidence.documented:
         found = rows[note.network].counts.get(note.column) if note.network in rows else None
