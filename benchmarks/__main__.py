@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from benchmarks.datasets import PreparedSet
     from benchmarks.protocol.recipe import Recipe
     from benchmarks.protocol.suites import Suite
-    from benchmarks.runner.local import Job, Plan
+    from benchmarks.runner.local import Job
+    from benchmarks.runner.plan import Plan
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -114,9 +115,10 @@ def run(
         registry.entry(name)
     cells = suites.cells(chosen, settings.name, names, _seeds(seeds, chosen))
     root = results or files.results_root()
-    from benchmarks.runner import local, save_run
+    from benchmarks.runner import save_run
+    from benchmarks.runner.plan import plan_of
 
-    plan = local.plan(cells, root)
+    plan = plan_of(cells, root)
     for cell in plan.done:
         save_run.one_identity(cell, root, finished=True)
     _show_plan(plan, settings.name)
@@ -171,6 +173,7 @@ def _run_data_sets(
 ) -> list[str]:
     """Run, or only estimate, what is to do, data set by data set; sentences about what failed."""
     from benchmarks import datasets
+    from benchmarks.machine import device_named
     from benchmarks.runner import local
     from benchmarks.runner.console import Reporter
     from benchmarks.training import engine
@@ -185,7 +188,7 @@ def _run_data_sets(
                 f"`python -m benchmarks data {name} --from PATH` records them and leaves the pixels as they are.",
                 highlight=False,
             )
-        chosen = local.device_named(device)
+        chosen = device_named(device)
         begun_with = engine.of_new_runs(chosen, recipe, allowed=kernels)
         with Reporter(console) as reporter:
             stores = local.on_device(prepared, recipe, chosen)
@@ -362,9 +365,9 @@ def profile(
     results: Results = None,
 ) -> None:
     """Measure latency, throughput, memory and weights of networks on this machine. Run it on an idle one."""
+    from benchmarks.machine import device_named
     from benchmarks.measuring import inference
     from benchmarks.protocol import suites
-    from benchmarks.runner import local
     from benchmarks.training import engine
 
     _load(plugin)
@@ -379,7 +382,7 @@ def profile(
     with engine.announcing(console.print):
         path = inference.profile(
             network or list(suites.TABLE_1),
-            local.device_named(device),
+            device_named(device),
             results or files.results_root(),
             size=size,
             threads=threads,
@@ -406,15 +409,15 @@ def speed(
 ) -> None:
     """Time the trainer against the field's usual loop, in turns, on the same images, seeds and steps."""
     from benchmarks import datasets
+    from benchmarks.machine import device_named
     from benchmarks.measuring import training_speed as side_by_side
     from benchmarks.networks import registry
     from benchmarks.protocol import recipe
-    from benchmarks.runner import local
     from benchmarks.training import engine
 
     _load(plugin)
     registry.entry(network)
-    settings, chosen = recipe.named("paper").changed(size=size), local.device_named(device)
+    settings, chosen = recipe.named("paper").changed(size=size), device_named(device)
     prepared, numbers = datasets.load(dataset, size), tuple(range(1, seeds + 1))
     computing = engine.of_new_runs(chosen, settings)
     with engine.announcing(console.print):

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from baselines.selective_scan import scan_flops, selective_scan
 from benchmarks.measuring import complexity
 from benchmarks.networks import registry
+from benchmarks.networks.entry import Entry
 from results import files
 from results.errors import RequestError
 from results.published import published_table
@@ -267,7 +268,7 @@ def test_the_committed_counts_are_what_the_code_counts(counted: pd.DataFrame) ->
 @pytest.fixture
 def picky() -> Iterator[str]:
     """A registered network that does not take 256 px."""
-    entry = registry.Entry("picky", "Picky", nn.Identity, accepts=lambda size: size == 224, sizes="224 px only")
+    entry = Entry("picky", "Picky", nn.Identity, accepts=lambda size: size == 224, sizes="224 px only")
     registry.register(entry)
     yield "picky"
     del registry.ENTRIES["picky"]

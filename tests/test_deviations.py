@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import datasets
-from benchmarks.networks import registry
+from benchmarks.networks import paper, registry
 from benchmarks.protocol.recipe import RECIPES
 from benchmarks.runner import save_run
 from reports.render import render
@@ -30,7 +30,7 @@ SELECTIONS = {  # what the authors select by, where it is not what the suite sel
 
 @pytest.mark.parametrize("network", SELECTIONS)
 def test_an_entry_says_what_its_authors_select_and_score_on(network: str) -> None:
-    (sentence,) = (words for words in registry.entry(network).deviations if words.startswith(registry.SELECTION))
+    (sentence,) = (words for words in registry.entry(network).deviations if words.startswith(paper.SELECTION))
     assert f"the authors select {SELECTIONS[network]}" in sentence
     assert sentence.endswith(".")
 
@@ -40,7 +40,7 @@ def test_entries_without_such_a_sentence_select_as_the_suite_does() -> None:
     silent = {name for name in registry.names() if name not in SELECTIONS and not name.startswith("aulunet")}
     assert {"unet", "scr_net", "ulvm_unet"} <= silent
     for name in silent & {"unet", "scr_net", "ulvm_unet"}:
-        assert not any(words.startswith(registry.SELECTION) for words in registry.entry(name).deviations)
+        assert not any(words.startswith(paper.SELECTION) for words in registry.entry(name).deviations)
 
 
 def test_a_run_records_the_deviations_of_its_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,11 +12,12 @@ from torchvision.ops import StochasticDepth
 from baselines.drop_path import drawn
 from benchmarks.networks import registry
 from benchmarks.networks.dropout import give_streams
+from benchmarks.networks.entry import Entry
 from benchmarks.networks.seeding import reseed, seeded
 from benchmarks.objectives.losses import DRAWS
 from benchmarks.protocol.recipe import RECIPES
 from benchmarks.training import checkpoint
-from benchmarks.training.loop import Replicas, initialised
+from benchmarks.training.replicas import Replicas, initialised
 from results.cell import Cell
 
 P = 0.3
@@ -96,7 +97,7 @@ class Dropping(nn.Module):
 
 @pytest.fixture
 def dropping(monkeypatch) -> str:
-    monkeypatch.setitem(registry.ENTRIES, "dropping", registry.Entry("dropping", "Dropping", Dropping))
+    monkeypatch.setitem(registry.ENTRIES, "dropping", Entry("dropping", "Dropping", Dropping))
     return "dropping"
 
 

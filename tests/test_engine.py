@@ -11,7 +11,7 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from benchmarks import datasets
+from benchmarks import datasets, machine
 from benchmarks.networks import registry
 from benchmarks.objectives import losses
 from benchmarks.protocol.recipe import RECIPES, Recipe
@@ -20,7 +20,8 @@ from benchmarks.runner.console import Reporter
 from benchmarks.training import checkpoint, engine, kernels
 from benchmarks.training.batches import ImageStore
 from benchmarks.training.engine import TORCH, Engine
-from benchmarks.training.loop import Replicas, evaluate, train_epoch
+from benchmarks.training.loop import evaluate, train_epoch
+from benchmarks.training.replicas import Replicas
 from results import files
 from results.cell import Cell
 from results.errors import RequestError
@@ -280,7 +281,7 @@ def test_costs_are_kept_apart_by_engine(tmp_path):
     counted = cost.groups(cells, work)
     assert counted == {("aulunet_v3", TORCH): 1, ("aulunet_v3", installed): 2}
     costs = {group: cost.Cost(1, seconds, 1.0) for group, seconds in zip(counted, (10.0, 2.0), strict=True)}
-    assert cost.makespan(counted, costs, work) == (10.0 if local.workers(CPU) > 1 else 14.0)
+    assert cost.makespan(counted, costs, work) == (10.0 if machine.workers(CPU) > 1 else 14.0)
 
 
 @needs_kernels

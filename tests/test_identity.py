@@ -10,17 +10,17 @@ from rich.console import Console
 from torch import nn
 from typer.testing import CliRunner
 
-from benchmarks import datasets
+from benchmarks import datasets, machine
 from benchmarks.__main__ import app
 from benchmarks.networks import registry
+from benchmarks.networks.entry import Entry
 from benchmarks.networks.identity import identity
-from benchmarks.networks.registry import Entry
 from benchmarks.networks.seeding import states
 from benchmarks.protocol.recipe import RECIPES
 from benchmarks.runner import local, save_run
 from benchmarks.runner.console import Reporter
-from benchmarks.training import checkpoint, folded_depthwise
-from benchmarks.training.loop import Replicas
+from benchmarks.training import checkpoint
+from benchmarks.training.replicas import Replicas
 from reports.evidence import load_everything
 from results import files
 from results.cell import Cell
@@ -31,7 +31,7 @@ from tests.fake_runs import write_run
 RECIPE = RECIPES["quick"].changed(size=32, epochs=1)
 PLUGIN = """
 from torch import nn
-from benchmarks.networks.registry import Entry
+from benchmarks.networks.entry import Entry
 
 WIDTH = 4
 
@@ -152,7 +152,7 @@ def test_a_config_and_a_report_say_what_was_trained_and_where(tmp_path):
     config, report = (json.loads((folder / name).read_text()) for name in ("config.json", "report.json"))
     assert config["identity"] == report["identity"] == identity("tiny")
     assert report["host"]["threads"] == 1
-    assert report["host"]["cores"] == folded_depthwise.cores()
+    assert report["host"]["cores"] == machine.cores()
     assert config["code"]["version"] == report["code"]["version"] == save_run.code_version()["version"]
 
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from benchmarks.measuring import inference
 from benchmarks.measuring.inference import Effort
 from benchmarks.networks import registry
+from benchmarks.networks.entry import Entry
 from benchmarks.training import kernels
 from benchmarks.training.engine import installed
 from reports.evidence import load_everything
@@ -148,7 +149,7 @@ class Greedy(nn.Module):
 
 @pytest.fixture
 def greedy() -> Iterator[str]:
-    registry.register(registry.Entry("greedy", "Greedy", Greedy))
+    registry.register(Entry("greedy", "Greedy", Greedy))
     yield "greedy"
     del registry.ENTRIES["greedy"]
 

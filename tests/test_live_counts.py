@@ -101,7 +101,7 @@ def test_known_counts_need_no_torch(cache: Path) -> None:
 
 PLUGIN = """
 from torch import nn
-from benchmarks.networks.registry import Entry
+from benchmarks.networks.entry import Entry
 
 class Attentive(nn.Module):
     def __init__(self):

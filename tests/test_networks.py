@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from benchmarks.networks import registry
 from benchmarks.objectives.losses import DRAWS
 from benchmarks.protocol.recipe import RECIPES
-from benchmarks.training.loop import Replicas, initialised
+from benchmarks.training.replicas import Replicas, initialised
 from tests import reference_vectors
 
 NAMES = registry.names()

@@ -8,7 +8,7 @@ import torch
 from benchmarks.networks.registry import entry
 from benchmarks.objectives.losses import plain
 from benchmarks.protocol.recipe import RECIPES, Recipe, named
-from benchmarks.training.loop import Replicas
+from benchmarks.training.replicas import Replicas
 from results.errors import RequestError
 
 CONFIG = "configs of maklachur/AULUNet b82dc9a, the authors' released configuration"

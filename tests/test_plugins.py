@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.networks import plugins, registry
-from benchmarks.networks.registry import Entry
+from benchmarks.networks.entry import Entry
 from results.errors import RequestError
 
 ROOT = Path(__file__).parents[1]
@@ -21,7 +21,7 @@ class Block(nn.Sequential):
 """
 NETWORK = """
 from {module} import Block
-from benchmarks.networks.registry import Entry
+from benchmarks.networks.entry import Entry
 
 NETWORKS = [Entry("{name}", "Mine", Block, deviations=("Not of the paper.",))]
 """

@@ -9,11 +9,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.networks import registry
+from benchmarks.networks.entry import Entry
 from benchmarks.networks.seeding import reseed, states
 from benchmarks.objectives import losses
 from benchmarks.protocol.recipe import RECIPES
 from benchmarks.runner.probe import Unfit, probe
-from benchmarks.training.loop import Replicas, initialised
+from benchmarks.training.replicas import Replicas, initialised
 
 RECIPE = RECIPES["quick"].changed(size=32)
 CPU = torch.device("cpu")
@@ -210,7 +211,7 @@ def probed(monkeypatch):
     """Probes a network under the name "mine"."""
 
     def run(builder, stacked=False, **fields) -> list[str]:
-        entry = registry.Entry("mine", "Mine", builder, **fields)
+        entry = Entry("mine", "Mine", builder, **fields)
         monkeypatch.setitem(registry.ENTRIES, "mine", entry)
         return probe("mine", RECIPE, CPU, stacked=stacked)
 
@@ -242,7 +243,7 @@ def test_initial_weights_from_any_global_generator_follow_from_the_seed(monkeypa
         reseed(before)
         return initialised("mine", 32, seed).last.bias.item()
 
-    monkeypatch.setitem(registry.ENTRIES, "mine", registry.Entry("mine", "Mine", Drawn))
+    monkeypatch.setitem(registry.ENTRIES, "mine", Entry("mine", "Mine", Drawn))
     assert bias(1, before=5) == bias(1, before=6)
     assert bias(1, before=5) != bias(2, before=5)
 
@@ -347,7 +348,7 @@ def test_the_narrowest_batch_is_tried(monkeypatch):
             features = self.body(x)
             return self.last(features + self.norm(features.mean(dim=(2, 3), keepdim=True)))
 
-    monkeypatch.setitem(registry.ENTRIES, "mine", registry.Entry("mine", "Mine", Pooled))
+    monkeypatch.setitem(registry.ENTRIES, "mine", Entry("mine", "Mine", Pooled))
     assert probe("mine", RECIPE, CPU, narrowest=8) == []
     with pytest.raises(Unfit, match=r"Expected more than 1 value per channel.* another --batch"):
         probe("mine", RECIPE, CPU, narrowest=1)

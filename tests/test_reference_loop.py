@@ -9,8 +9,9 @@ from torch import Tensor
 
 from benchmarks.protocol.recipe import RECIPES, Recipe
 from benchmarks.training.batches import ImageStore, draw_epoch
-from benchmarks.training.loop import Data, Replicas, evaluate, train, train_epoch
+from benchmarks.training.loop import Data, evaluate, train, train_epoch
 from benchmarks.training.reference_loop import Pictures, ReferenceLoop
+from benchmarks.training.replicas import Replicas
 
 CPU = torch.device("cpu")
 RECIPE = RECIPES["paper"].changed(size=64, batch=4)

@@ -19,11 +19,13 @@ from PIL import Image
 from rich.console import Console
 from safetensors.torch import load_file
 
-from benchmarks import datasets
+from benchmarks import datasets, machine
 from benchmarks.networks import registry
+from benchmarks.networks.entry import Entry
 from benchmarks.protocol.recipe import RECIPES, Recipe
 from benchmarks.runner import local, save_run
 from benchmarks.runner.console import Reporter
+from benchmarks.runner.plan import plan_of
 from benchmarks.training import checkpoint, engine
 from benchmarks.training.batches import ImageStore
 from benchmarks.training.loop import evaluate
@@ -136,7 +138,7 @@ def test_a_seed_alone_is_the_seed_among_others_to_the_last_bit(finished, tmp_pat
 
 
 def test_finished_cells_are_skipped(finished):
-    plan = local.plan(cells("aulunet_v3", (1, 2, 3)), finished)
+    plan = plan_of(cells("aulunet_v3", (1, 2, 3)), finished)
     assert [cell.seed for cell in plan.todo] == [3]
     assert [cell.seed for cell in plan.done] == [1, 2]
 
@@ -234,14 +236,14 @@ def test_a_failing_seed_is_recorded_and_the_command_says_so(tmp_path):
     outcome = local.execute(cells("aulunet_v3", (1,), recipe), job(tmp_path, recipe))
     assert not outcome.finished
     assert "not finite" in outcome.failed[0].reason
-    assert local.plan(cells("aulunet_v3", (1,), recipe), tmp_path).failed
+    assert plan_of(cells("aulunet_v3", (1,), recipe), tmp_path).failed
 
 
 def test_a_network_that_crashes_does_not_stop_the_others(tmp_path, monkeypatch):
     def broken() -> torch.nn.Module:
         raise RuntimeError("no such thing")
 
-    monkeypatch.setitem(registry.ENTRIES, "broken", registry.Entry("broken", "Broken", broken))
+    monkeypatch.setitem(registry.ENTRIES, "broken", Entry("broken", "Broken", broken))
     outcome = local.execute([*cells("broken", (1,)), *cells("aulunet_v3", (1,))], job(tmp_path))
     [(network, what)] = outcome.errors
     assert network == "broken"
@@ -321,4 +323,4 @@ def test_cuda_is_asked_for_in_vain():
     if torch.cuda.is_available():
         pytest.skip("this machine has a CUDA device")
     with pytest.raises(RequestError, match="--device cuda"):
-        local.device_named("cuda")
+        machine.device_named("cuda")

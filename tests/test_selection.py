@@ -29,8 +29,10 @@ from benchmarks.protocol.recipe import RECIPES
 from benchmarks.runner import local, save_run
 from benchmarks.runner.console import Reporter
 from benchmarks.training import loop as training
-from benchmarks.training.loop import Data, EpochRecord, Progress, Replicas, evaluate, train
+from benchmarks.training.loop import Data, evaluate, train
 from benchmarks.training.pixel_counts import predicted
+from benchmarks.training.progress import EpochRecord, Progress
+from benchmarks.training.replicas import Replicas
 from results import files
 from results.cell import Cell
 from results.errors import RequestError
@@ -151,7 +153,7 @@ def test_peak_memory_is_that_of_the_process():
     if not status.exists():
         pytest.skip("this system does not tell the peak of a process")
     (kibibytes,) = (line.split()[1] for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-    assert save_run.peak_memory_mb(CPU) == pytest.approx(int(kibibytes) * 1024 / 1e6, rel=0.05)
+    assert machine.peak_memory_mb(CPU) == pytest.approx(int(kibibytes) * 1024 / 1e6, rel=0.05)
 
 
 def test_a_failed_seed_leaves_its_history_and_a_reason_and_the_other_its_results(prepared, tmp_path):

@@ -13,7 +13,7 @@ from benchmarks.networks.seeding import reseed, seeded, states
 from benchmarks.objectives.losses import DRAWS
 from benchmarks.protocol.recipe import RECIPES
 from benchmarks.runner.probe import Unfit, probe
-from benchmarks.training.loop import Replicas, initialised
+from benchmarks.training.replicas import Replicas, initialised
 from results.errors import RequestError
 from tests import reference_vectors
 

@@ -14,7 +14,7 @@ from benchmarks.networks import registry
 from benchmarks.objectives import losses
 from benchmarks.protocol.recipe import RECIPES, Recipe
 from benchmarks.training.engine import TORCH, Engine
-from benchmarks.training.loop import Replicas
+from benchmarks.training.replicas import Replicas
 from tests.reference_vectors import fill
 
 FOLDER = Path(__file__).parent / "reference" / "training"

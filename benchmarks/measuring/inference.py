@@ -43,11 +43,10 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from benchmarks.machine import finish, settings_of_a_run
+from benchmarks.machine import cores, finish, settings_of_a_run
 from benchmarks.networks import registry
 from benchmarks.training import kernels
 from benchmarks.training.engine import installed
-from benchmarks.training.folded_depthwise import cores
 from results import files
 from results.errors import RequestError
 

@@ -26,7 +26,8 @@ from torch.utils._pytree import tree_leaves
 from benchmarks.machine import now
 from benchmarks.protocol.recipe import Recipe
 from benchmarks.training.batches import ImageStore
-from benchmarks.training.loop import Replicas, steps_of
+from benchmarks.training.loop import steps_of
+from benchmarks.training.replicas import Replicas
 
 ADAMW = 7  # weights, gradients and two moments read; weights and moments written
 COPIES = ("clone", "copy_", "_to_copy", "cat", "stack", "constant_pad_nd", "slice_backward", "select_backward")

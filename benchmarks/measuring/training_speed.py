@@ -27,15 +27,15 @@ import torch
 from torch.profiler import ProfilerActivity, record_function
 
 from benchmarks.datasets import PreparedSet
-from benchmarks.machine import now, settings_of_a_run
+from benchmarks.machine import now, settings_of_a_run, workers
 from benchmarks.measuring import memory_traffic
 from benchmarks.protocol.recipe import Recipe
-from benchmarks.runner.local import workers
 from benchmarks.training.batches import ImageStore
 from benchmarks.training.cuda_graph import WARM_UP
 from benchmarks.training.engine import TORCH, Engine
-from benchmarks.training.loop import EVALUATED, Replicas, evaluate, steps_of, train_epoch
+from benchmarks.training.loop import EVALUATED, evaluate, steps_of, train_epoch
 from benchmarks.training.reference_loop import Pictures, ReferenceLoop
+from benchmarks.training.replicas import Replicas
 
 PHASES = ("data", "forward", "backward", "optimizer")
 TRACED_STEPS = 3  # a trace of more is slow to open

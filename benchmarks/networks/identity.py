@@ -15,8 +15,8 @@ import torch
 from torch import nn
 
 from benchmarks.networks import registry
+from benchmarks.networks.entry import Entry
 from benchmarks.networks.plugins import PREFIX, described
-from benchmarks.networks.registry import Entry
 from benchmarks.networks.seeding import undisturbed
 from results.errors import RequestError
 

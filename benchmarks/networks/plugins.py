@@ -17,7 +17,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from benchmarks.networks.registry import Entry, register
+from benchmarks.networks.entry import Entry
+from benchmarks.networks.registry import register
 from results.errors import RequestError
 
 PREFIX = "plugin_"  # of the module name of a plugin's file

@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from baselines.drop_path import DropPath
-from benchmarks.networks.registry import Entry
+from benchmarks.networks.entry import Entry
 from benchmarks.networks.seeding import undisturbed
 from results.errors import RequestError
 

@@ -9,7 +9,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from benchmarks.training.loop import Replicas
+from benchmarks.training.replicas import Replicas
 
 PLAIN_EVERY = 10.0  # seconds between two lines of one group at least,
 PLAIN_SHARE = 0.05  # and this share of the time since its first, so that a night fits on a page of a log

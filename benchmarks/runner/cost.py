@@ -10,12 +10,13 @@ from itertools import chain, count, islice
 
 import torch
 
-from benchmarks.machine import now
+from benchmarks.machine import now, one_thread, workers
 from benchmarks.runner import save_run
-from benchmarks.runner.local import Job, one_thread, workers
+from benchmarks.runner.local import Job
 from benchmarks.training.cuda_graph import WARM_UP
 from benchmarks.training.engine import Engine, announcing
-from benchmarks.training.loop import EVALUATED, Replicas, evaluate, steps_of
+from benchmarks.training.loop import EVALUATED, evaluate, steps_of
+from benchmarks.training.replicas import Replicas
 from results.cell import Cell
 
 STEPS, SECONDS = 3, 2.0  # timed: at least so many steps, for at least so long; of evaluation a quarter of it

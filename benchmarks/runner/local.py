@@ -6,7 +6,6 @@ there are cores. Either way the numbers of a seed do not depend on the others, o
 """
 
 import time
-from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -16,31 +15,23 @@ from threading import Event
 import torch
 
 from benchmarks.datasets import PreparedSet
-from benchmarks.machine import full_precision
+from benchmarks.machine import full_precision, one_thread, workers
 from benchmarks.networks import registry
 from benchmarks.networks.plugins import described
 from benchmarks.protocol.recipe import Recipe
 from benchmarks.runner import save_run
 from benchmarks.runner.console import Reporter
 from benchmarks.runner.probe import Unfit, probe
-from benchmarks.training import checkpoint, folded_depthwise
+from benchmarks.training import checkpoint
 from benchmarks.training.batches import ImageStore
 from benchmarks.training.engine import TORCH, Engine, announcing, require
-from benchmarks.training.loop import Data, Interrupted, Replicas, train
+from benchmarks.training.loop import Data, Interrupted, train
+from benchmarks.training.replicas import Replicas
 from results.cell import Cell
 from results.errors import RequestError
 from results.runs import Failure, failure_of, is_finished
 
 CHECKPOINT_EVERY = 30.0  # seconds; after the last epoch always
-
-
-@dataclass
-class Plan:
-    """The cells of a request by what is left to do."""
-
-    todo: list[Cell] = field(default_factory=list)
-    done: list[Cell] = field(default_factory=list)
-    failed: list[Failure] = field(default_factory=list)
 
 
 @dataclass
@@ -70,34 +61,6 @@ class Job:
     stop: Event = field(default_factory=Event)
     until: float | None = None
     """Time of `time.monotonic` before which to stop, at the end of an epoch; None: whenever all is done."""
-
-
-def plan(cells: Iterable[Cell], root: Path) -> Plan:
-    """Sort cells into to do, done and failed before, in their order."""
-    result = Plan()
-    for cell in cells:
-        failure = failure_of(cell, root)
-        if failure is not None:
-            result.failed.append(failure)
-        elif is_finished(cell, root):
-            result.done.append(cell)
-        else:
-            result.todo.append(cell)
-    return result
-
-
-def device_named(name: str) -> torch.device:
-    """ "auto" (CUDA where present), "cpu" or "cuda". Raises RequestError where there is none of that kind."""
-    if name not in ("auto", "cpu", "cuda"):
-        raise RequestError(f'--device is {name!r}; give "auto", "cpu" or "cuda".')
-    if name == "cuda" and not torch.cuda.is_available():
-        raise RequestError("--device cuda finds no CUDA device; use --device cpu, or install a CUDA build of torch.")
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
-
-
-def workers(device: torch.device) -> int:
-    """Groups that train side by side: one on CUDA, one a core on CPU."""
-    return 1 if device.type == "cuda" else folded_depthwise.cores()
 
 
 def on_device(prepared: PreparedSet, recipe: Recipe, device: torch.device) -> Data:
@@ -164,12 +127,6 @@ def fit_to_train(cells: list[Cell], job: Job, outcome: Outcome) -> list[Cell]:
         faults = " ".join(f"{name}: {what}." for name, what in outcome.errors)
         raise RequestError(f"{faults} Nothing was stored.") from outcome.causes[0]
     return fit
-
-
-def one_thread(device: torch.device) -> None:
-    """Parallelism on CPU is over cells; within one, a single thread makes the numbers independent of the machine."""
-    if device.type == "cpu":
-        torch.set_num_threads(1)
 
 
 def _collect(network: str, future: Future, outcome: Outcome) -> None:

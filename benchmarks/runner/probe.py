@@ -18,12 +18,12 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks.networks import registry
+from benchmarks.networks.entry import Entry
 from benchmarks.networks.plugins import described
-from benchmarks.networks.registry import Entry
 from benchmarks.networks.seeding import reseed, states, undisturbed
 from benchmarks.objectives import losses
 from benchmarks.protocol.recipe import Recipe
-from benchmarks.training.loop import Replicas, initialised, scored_network
+from benchmarks.training.replicas import Replicas, initialised, scored_network
 from results.errors import RequestError
 
 SEED, ANOTHER = 1, 20_251_124

@@ -2,9 +2,7 @@
 
 import os
 import platform
-import resource
 import subprocess
-import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import cache
@@ -18,15 +16,16 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from benchmarks.datasets import PreparedSet
+from benchmarks.machine import cores, peak_memory_mb
 from benchmarks.networks import registry
 from benchmarks.networks.identity import identity
 from benchmarks.objectives import losses
 from benchmarks.protocol.recipe import Recipe
 from benchmarks.training.checkpoint import CHECKPOINT
 from benchmarks.training.engine import TORCH, Engine
-from benchmarks.training.folded_depthwise import cores
-from benchmarks.training.loop import Data, Replicas, evaluate, scored_network
+from benchmarks.training.loop import Data, evaluate
 from benchmarks.training.pixel_counts import predicted
+from benchmarks.training.replicas import Replicas, scored_network
 from results import files
 from results.cell import Cell
 from results.errors import RequestError
@@ -186,14 +185,6 @@ def _write_masks(replicas: Replicas, cells: list[Cell], ids: list[str], data: Da
                 path = cell.folder(root) / "masks" / f"{name}.png"
                 path.parent.mkdir(exist_ok=True)
                 Image.fromarray(mask).save(path, optimize=True)
-
-
-def peak_memory_mb(device: torch.device) -> float:
-    """Peak memory in MB (1e6 bytes): allocated on the CUDA device, or resident of the whole process on CPU."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated() / 1e6
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
 
 @cache

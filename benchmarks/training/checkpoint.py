@@ -15,7 +15,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from benchmarks.networks.identity import identity as network_identity
-from benchmarks.training.loop import Progress, Replicas
+from benchmarks.training.progress import Progress
+from benchmarks.training.replicas import Replicas
 from results.cell import Cell
 from results.errors import RequestError
 

@@ -8,7 +8,6 @@ The limits below are where it began to pay on two cores with AVX-512; docs/perfo
 Letters: B images, C channels, H x W pixels, K the side of a kernel.
 """
 
-import os
 from typing import Any
 
 import torch
@@ -20,11 +19,6 @@ Grads = tuple[Tensor | None, Tensor | None, Tensor | None, None]
 FEW = 10  # channels; with more, folding gains nothing, and only the gradients of dilated kernels do
 LARGE = 64 * 64  # pixels; without dilation, smaller maps lose more to the call than they gain
 DILATED = 2048  # values of an image; as LARGE, with dilation
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def fold_depthwise(network: nn.Module) -> None:

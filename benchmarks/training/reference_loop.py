@@ -21,8 +21,9 @@ from benchmarks.networks import registry
 from benchmarks.objectives.losses import bce_dice_per_image
 from benchmarks.protocol.recipe import Recipe
 from benchmarks.training.batches import FIRST_ANGLE, NO_CHANGE, draw_epoch
-from benchmarks.training.loop import EpochRecord, initialised
 from benchmarks.training.pixel_counts import predicted
+from benchmarks.training.progress import EpochRecord
+from benchmarks.training.replicas import initialised
 from results.metrics import pooled
 
 Key = tuple[int, int, int]  # position in the split, row of the turns, row of the rotations

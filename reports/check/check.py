@@ -37,6 +37,7 @@ from reports.comparison.published_pairs import dsc_of, published_pairs
 from reports.evidence import COUNT_FIELDS, TABLES, Evidence, complexity_path
 from reports.headline import headline
 from reports.tables.grid import NOT_COUNTED, NOT_PUBLISHED, percent
+from results import published
 
 
 class Status(StrEnum):

@@ -18,7 +18,8 @@ from benchmarks.objectives.losses import DRAWS
 from benchmarks.protocol import suites
 from benchmarks.protocol.recipe import RECIPES
 from benchmarks.training.batches import ImageStore
-from benchmarks.training.loop import Replicas, train_epoch
+from benchmarks.training.loop import train_epoch
+from benchmarks.training.replicas import Replicas
 
 
 def learns(name: str, store: ImageStore, size: int) -> bool:

@@ -15,7 +15,7 @@ from PIL import Image
 
 from benchmarks.datasets import pixels
 from benchmarks.datasets.archives import Member, Pair
-from benchmarks.training.folded_depthwise import cores
+from benchmarks.machine import cores
 
 WIDTH, HEIGHT = 3024, 2016  # a common size in the ISIC archive
 

@@ -15,13 +15,13 @@ import numpy as np
 import torch
 
 from benchmarks import datasets
-from benchmarks.machine import full_precision, now
+from benchmarks.machine import device_named, full_precision, now
 from benchmarks.measuring import memory_traffic
 from benchmarks.protocol.recipe import RECIPES, Recipe
-from benchmarks.runner.local import device_named
 from benchmarks.training.batches import ImageStore
 from benchmarks.training.cuda_graph import WARM_UP, Captured, Step
-from benchmarks.training.loop import Replicas, steps_of
+from benchmarks.training.loop import steps_of
+from benchmarks.training.replicas import Replicas
 
 
 def eager(replicas: Replicas, store: ImageStore) -> Step:

@@ -21,7 +21,7 @@ from benchmarks.networks import registry
 from benchmarks.objectives import losses
 from benchmarks.protocol.recipe import RECIPES
 from benchmarks.runner.probe import probe
-from benchmarks.training.loop import Replicas
+from benchmarks.training.replicas import Replicas
 from results.errors import RequestError
 
 ENCODERS = (

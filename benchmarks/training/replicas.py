@@ -1,0 +1,225 @@
+"""R replicas of a network, trained at once: their tensors, losses and steps.
+
+The R replicas of a network live in one set of tensors with a leading replica axis. One forward pass is
+`vmap(functional_call)` over that axis, the R losses are summed, and one AdamW steps the stack: replicas cannot feel
+each other, because no operation mixes them and each draws from its own seed and the epoch number alone. With R = 1 the
+module is called and its own parameters are trained, which lie in the stack. On CUDA the whole step, from the gather of
+its images to the optimizer, is captured and replayed, and the host waits for the device once an epoch. On a CPU the
+kernels of `benchmarks.training.kernels` may compute the step instead of torch: layers, batches, loss and optimizer.
+
+Letters: R replicas, B images of a batch, H = W pixels.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, stack_module_state, vmap
+from torch.utils._pytree import tree_map
+
+from benchmarks.networks import registry
+from benchmarks.networks.seeding import seeded, undisturbed
+from benchmarks.objectives.losses import Objective
+from benchmarks.protocol.recipe import Recipe
+from benchmarks.training.batches import ImageStore
+from benchmarks.training.cuda_graph import Captured, Recorder, Step, cuda_graph
+from benchmarks.training.engine import TORCH, Engine
+from benchmarks.training.folded_depthwise import fold_depthwise
+from benchmarks.training.progress import Progress
+from benchmarks.training.vmap_layers import fold_replicas
+
+Tensors = dict[str, Tensor]
+
+
+def initialised(network: str, size: int, seed: int) -> nn.Module:
+    """A network with the initial weights of this seed, whatever else was drawn before."""
+    with seeded(seed):
+        return registry.build_for_training(network, size)
+
+
+def scored_network(network: str) -> nn.Module:
+    """`registry.build` for any thread: drawing its initial weights disturbs no other thread's."""
+    with undisturbed():
+        return registry.build(network)
+
+
+class Replicas:
+    """R replicas of one network on one device: stacked parameters, buffers and AdamW's moments, and the best so far."""
+
+    def __init__(
+        self,
+        network: str,
+        seeds: tuple[int, ...],
+        recipe: Recipe,
+        device: torch.device,
+        dtype: torch.dtype = torch.float32,
+        *,
+        record: Recorder | None = None,
+        engine: Engine = TORCH,
+    ) -> None:
+        """record: how the step is captured; on CUDA as a graph by default, elsewhere not at all.
+
+        engine: what computes; the kernels take one replica on a CPU in fp32. Raises ValueError for anything else.
+        """
+        if engine.kernels and (len(seeds), device.type, recipe.precision, record) != (1, "cpu", "fp32", None):
+            raise ValueError("the CPU kernels train one replica in fp32 on a CPU, uncaptured")
+        modules = [initialised(network, recipe.size, seed).to(device, dtype) for seed in seeds]
+        self.name, self.recipe, self.device, self.engine = network, recipe, device, engine
+        self.progress = [Progress(seed) for seed in seeds]
+        self.module, self.entry = modules[0], registry.entry(network)
+        self.parameters, self.buffers = stack_module_state(modules)  # each tensor (R, ...)
+        self.trained = self.parameters if len(self) > 1 else self._unstack()
+        """What the optimizer steps and gradients arrive at: the stack or, of one replica, the module's parameters."""
+        self._layers()
+        self.record = cuda_graph if record is None and device.type == "cuda" else record
+        self.optimizer = self._adamw(dtype)
+        self.best = {name: tensor.detach().clone() for name, tensor in self.tensors().items()}
+        self.eager_because: str | None = None
+        """Why the step could not be captured, where one was to be."""
+
+    def _unstack(self) -> Tensors:
+        """Lay the module's own tensors into the stack of one, so that both are the same memory; its parameters."""
+        for own, stack in (
+            (self.module.named_parameters(), self.parameters),
+            (self.module.named_buffers(), self.buffers),
+        ):
+            for name, tensor in own:
+                tensor.data = stack[name].detach()[0]
+        return dict(self.module.named_parameters())
+
+    def _layers(self) -> None:
+        """Have the layers computed in the way that is fast here: same names, same weights, same mathematics."""
+        self.module.train()
+        if len(self) > 1:
+            fold_replicas(self.module)
+            return
+        if self.engine.kernels:
+            from benchmarks.training.kernels import swap
+
+            swap(self.module)
+        if self.device.type == "cpu" and self.recipe.precision == "fp32":
+            fold_depthwise(self.module)
+
+    @property
+    def objective(self) -> Objective:
+        """The network's objective, by kernels where there are some for it."""
+        if not self.engine.kernels:
+            return self.entry.objective
+        from benchmarks.training.kernels.objectives import by_kernels
+
+        return by_kernels(self.entry.objective)
+
+    def _adamw(self, dtype: torch.dtype) -> torch.optim.Optimizer:
+        """The recipe's optimizer of what is trained."""
+        recipe, captured = self.recipe, self.record is not None
+        options: dict[str, Any] = {
+            "betas": (recipe.beta1, recipe.beta2),
+            "eps": recipe.eps,
+            "weight_decay": recipe.weight_decay,
+        }
+        if self.engine.kernels:
+            from benchmarks.training.kernels.optimizer import AdamW
+
+            return AdamW(self.trained.values(), lr=recipe.lr, **options)
+        precise = dtype if self.device.type == "cpu" else torch.float32  # all that the CUDA kernel takes
+        # A captured step reads its rate from the device.
+        rate = torch.tensor(recipe.lr, device=self.device, dtype=precise) if captured else recipe.lr
+        optimizer = torch.optim.AdamW(self.trained.values(), lr=rate, fused=True, capturable=captured, **options)
+        optimizer._warned_capturable_if_run_uncaptured = True  # type: ignore[attr-defined]  # the first steps do
+        return optimizer
+
+    def __len__(self) -> int:
+        return len(self.progress)
+
+    @property
+    def epoch(self) -> int:
+        """Epochs done; the same for all replicas of a group."""
+        return self.progress[0].epoch
+
+    def tensors(self) -> Tensors:
+        """Stacked parameters and buffers, each (R, ...), by name."""
+        return {**self.parameters, **self.buffers}
+
+    def set_rate(self, rate: float) -> None:
+        """Learning rate of the steps to come."""
+        for group in self.optimizer.param_groups:
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
+
+    def _network(self, tensors: Any, images: Tensor) -> Any:
+        """What the network makes of images (B, 3, H, W) with these weights of one replica, in float32."""
+        return self._called(lambda x: functional_call(self.module, tensors, (x,)), images)
+
+    def _called(self, module: Callable[[Tensor], Any], images: Tensor) -> Any:
+        """What the module makes of images (B, 3, H, W) as its entry and the recipe want it called, in float32."""
+        x = images if self.entry.preprocess is None else self.entry.preprocess(images)
+        if self.recipe.precision == "fp32":
+            return module(x)
+        with torch.autocast(self.device.type, torch.bfloat16, cache_enabled=False):
+            return tree_map(Tensor.float, module(x))
+
+    def _mode(self, *, training: bool) -> None:
+        """Put the module into this mode, if it is in the other: to tell all its layers takes half a millisecond."""
+        if self.module.training is not training:
+            self.module.train(training)
+
+    def losses(self, images: Tensor, masks: Tensor, draws: Tensor) -> Tensor:
+        """Training losses (R,) of images (R, B, 3, H, W), masks (R, B, 1, H, W) and draws (R, DRAWS)."""
+        self._mode(training=True)
+        if len(self) == 1:
+            forward = partial(self._called, self.module)
+            return self.objective(forward, images.squeeze(0), masks.squeeze(0), draws.squeeze(0)).unsqueeze(0)
+
+        def one(parameters: Tensors, buffers: Tensors, images: Tensor, masks: Tensor, draws: Tensor) -> Tensor:
+            return self.objective(partial(self._network, (parameters, buffers)), images, masks, draws)
+
+        return vmap(one)(self.parameters, self.buffers, images, masks, draws)
+
+    def logits(self, images: Tensor, tensors: Tensors) -> Tensor:
+        """Evaluation logits (R, B, 1, H, W) of images (B, 3, H, W) under stacked `tensors`."""
+        self._mode(training=False)
+        if len(self) == 1:
+            if all(tensors[name] is tensor for name, tensor in self.tensors().items()):
+                return self._called(self.module, images).unsqueeze(0)
+            return self._network(_unstacked(tensors), images).unsqueeze(0)
+        return vmap(self._network, in_dims=(0, None))(tensors, images)
+
+    def step(self, images: Tensor, masks: Tensor, draws: Tensor) -> Tensor:
+        """One optimizer step; returns the losses (R,) before it."""
+        self.optimizer.zero_grad()
+        losses = self.losses(images, masks, draws)
+        losses.sum().backward()
+        self.optimizer.step()
+        return losses.detach()
+
+    def batch(self, data: ImageStore, order: Tensor, turn: Tensor, rotation: Tensor) -> tuple[Tensor, Tensor]:
+        """`ImageStore.augmented`: images (R, B, 3, H, W) and masks (R, B, 1, H, W) of what each replica drew."""
+        if not self.engine.kernels:
+            return data.augmented(order, turn, rotation)
+        from benchmarks.training.kernels.batches import augmented
+
+        return augmented(data, order, turn, rotation)
+
+    def step_on(self, data: ImageStore) -> Step:
+        """`step` on batches of `data` as a function of what `Drawn` lists, in its order; captured if need be."""
+
+        def step(order: Tensor, turn: Tensor, rotation: Tensor, objective: Tensor) -> Tensor:
+            return self.step(*self.batch(data, order, turn, rotation), objective)
+
+        return Captured(step, self.record) if self.record else step
+
+    def keep_best(self, improved: list[bool]) -> None:
+        """Copy the present weights of the replicas that improved over their best ones."""
+        rows = torch.tensor([k for k, better in enumerate(improved) if better], device=self.device, dtype=torch.int64)
+        if len(rows):
+            for name, tensor in self.tensors().items():
+                self.best[name].index_copy_(0, rows, tensor.detach().index_select(0, rows))
+
+
+def _unstacked(tensors: Tensors) -> Tensors:
+    """The tensors of the only replica, as views."""
+    return {name: tensor.squeeze(0) for name, tensor in tensors.items()}
