@@ -5,7 +5,7 @@ python -m benchmarks run --suite quick --network tiny --plugin examples/own_netw
 
 from torch import nn
 
-from benchmarks.networks.registry import Entry
+from benchmarks.networks.entry import Entry
 
 
 def tiny() -> nn.Module:

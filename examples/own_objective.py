@@ -9,7 +9,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchmarks.networks.registry import Entry
+from benchmarks.networks.entry import Entry
 from benchmarks.objectives.losses import bce, bce_dice, dice
 
 

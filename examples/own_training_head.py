@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from benchmarks.networks.registry import Entry, multiples_of
+from benchmarks.networks.entry import Entry, multiples_of
 from benchmarks.objectives.losses import bce_dice, inner_boundary
 
 

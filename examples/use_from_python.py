@@ -8,7 +8,8 @@ import statistics
 import torch
 
 from benchmarks.networks import registry
-from results import store
+from results.files import results_root
+from results.runs import load_runs, of_one_identity
 
 # A network with fresh weights: images (B, 3, H, W) in [0, 255] to logits (B, 1, H, W).
 network = registry.build("aulunet_v3").eval()
@@ -18,7 +19,7 @@ with torch.no_grad():
 print(f"{registry.entry('aulunet_v3').label}: {parameters:,} parameters, masks {tuple(masks.shape)}")
 
 # The stored runs. Metrics are fractions, recomputed from the pixel counts of every image.
-runs, _ = store.of_one_identity(store.load(store.results_root()).runs)
+runs, _ = of_one_identity(load_runs(results_root()).runs)
 for group in sorted({(run.cell.dataset, run.cell.recipe, run.cell.network) for run in runs}):
     scores = [run.metrics["miou"] for run in runs if (run.cell.dataset, run.cell.recipe, run.cell.network) == group]
     print(" / ".join(group), f"pooled IoU {100 * statistics.mean(scores):.2f} % over {len(scores)} seeds")
