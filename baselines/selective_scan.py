@@ -23,6 +23,7 @@ a few more of that size; during backward one whole (B, G, L, N, D) tensor, what 
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -31,6 +32,10 @@ from torch.nn.functional import pad
 
 LONGEST_CHUNK_LOG2 = 5  # 32 tokens: longer chunks are not faster, and they cost operations
 DECAYS_AT_ONCE = 2  # tokens: more would save a few operations and take memory
+
+InDims = tuple[int | None, ...]  # where `vmap` has put the replicas in each tensor
+Steps = tuple[Tensor, ...]  # one tensor per token of a chunk
+Folded = tuple[tuple[Tensor, ...], tuple[int, ...]]  # outputs, and where the replicas are in each
 
 
 def selective_scan(u: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:
@@ -71,20 +76,20 @@ class _Scan(Function):
     """(u, delta, a, b, c) to y without the skip, and the states entering the chunks, which backward starts from."""
 
     @staticmethod
-    def forward(u, delta, a, b, c):
+    def forward(u: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
         return _scan(u, delta, a, b, c)
 
     @staticmethod
-    def setup_context(ctx, inputs, output):
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, Tensor]) -> None:
         ctx.save_for_backward(*inputs, output[1])
         ctx.mark_non_differentiable(output[1])
 
     @staticmethod
-    def backward(ctx, grad_y, _):
+    def backward(ctx: Any, grad_y: Tensor, _: Tensor) -> tuple[Tensor, ...]:
         return _ScanGradient.apply(grad_y, *ctx.saved_tensors)
 
     @staticmethod
-    def vmap(info, in_dims, *tensors):
+    def vmap(info: Any, in_dims: InDims, *tensors: Tensor) -> Folded:
         return _as_groups(_Scan, info.batch_size, in_dims, tensors)
 
 
@@ -92,23 +97,25 @@ class _ScanGradient(Function):
     """The gradient as a function of its own: `vmap` over `grad` needs its rule, and a second derivative its refusal."""
 
     @staticmethod
-    def forward(grad_y, u, delta, a, b, c, entering):
+    def forward(
+        grad_y: Tensor, u: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor, entering: Tensor
+    ) -> tuple[Tensor, ...]:
         return _scan_gradient(grad_y, u, delta, a, b, c, entering)
 
     @staticmethod
-    def setup_context(ctx, inputs, output):
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, ...]) -> None:
         pass
 
     @staticmethod
-    def backward(ctx, *grads):
+    def backward(ctx: Any, *grads: Tensor) -> None:
         raise RuntimeError("selective_scan can be differentiated once only: take first-order gradients of it.")
 
     @staticmethod
-    def vmap(info, in_dims, *tensors):
+    def vmap(info: Any, in_dims: InDims, *tensors: Tensor) -> Folded:
         return _as_groups(_ScanGradient, info.batch_size, in_dims, tensors)
 
 
-def _as_groups(function: type[Function], replicas: int, in_dims: tuple[int | None, ...], tensors: tuple[Tensor, ...]):
+def _as_groups(function: type[Function], replicas: int, in_dims: InDims, tensors: tuple[Tensor, ...]) -> Folded:
     """Run R replicas as R * G groups: the group axis is the third from the right in every tensor, in and out."""
     folded = []
     for tensor, dim in zip(tensors, in_dims, strict=True):
@@ -226,7 +233,9 @@ def _scan_gradient(
     return grad_x * delta, torch.addcmul(grad_delta, grad_x, u), grad_a.sum((0, 1)).mT, grad_b, grad_c
 
 
-def _replay(a, deltas, bs, xs, cs, grad_ys, entering: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
+def _replay(
+    a: Tensor, deltas: Tensor, bs: Steps, xs: Steps, cs: Steps, grad_ys: Steps, entering: Tensor
+) -> tuple[Steps, Tensor]:
     """What every state keeps of the one before, T times (B, K, G, N, D), and the gradient that each chunk receives from
     those after it, (B, K, G, N, D). A chunk sends on the sum of its c_t gy_t, each decayed back to the chunk's start.
     """

@@ -92,7 +92,7 @@ def failure_of(cell: Cell, root: Path) -> Failure | None:
 
 
 def load_runs(root: Path) -> Stored:
-    """Everything under <root>/runs. What is damaged becomes a Problem; unfinished folders are passed over."""
+    """Everything under `root`/runs. What is damaged becomes a Problem; unfinished folders are passed over."""
     stored = Stored([], [], [])
     for folder in sorted(_seed_folders(root)):
         try:

@@ -138,7 +138,9 @@ def test_what_the_api_reference_lists_exists_and_is_described(page):
             found = getattr(importlib.import_module(module), attribute)
         except AttributeError:
             found = importlib.import_module(name)
-        assert inspect.getdoc(found), f"{name} has no docstring"
+        described = inspect.getdoc(found)
+        assert described, f"{name} has no docstring"
+        assert not re.search(r"<\w", re.sub("`[^`]*`", "", described)), f"{name}: Markdown takes <root> for HTML"
 
 
 def test_the_recipes_page_has_every_setting_recipe_and_suite():
