@@ -53,7 +53,7 @@ def test_readers_do_not_import_torch(path):
 
 
 def test_a_network_is_one_file_that_knows_no_other():
-    shared = {"official", "drop_path", "selective_scan", "mamba", "channel_norm"}
+    shared = {"blocks", "drop_path", "selective_scan", "mamba", "channel_norm"}
     for path in sorted((ROOT / "baselines").glob("*.py")):
         text = path.read_text()
         others = {p.stem for p in (ROOT / "baselines").glob("*.py")} - shared - {path.stem}

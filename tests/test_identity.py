@@ -15,6 +15,7 @@ from benchmarks.__main__ import app
 from benchmarks.networks import registry
 from benchmarks.networks.entry import Entry
 from benchmarks.networks.identity import identity
+from benchmarks.networks.paper import PAPER
 from benchmarks.networks.seeding import states
 from benchmarks.protocol.recipe import RECIPES
 from benchmarks.runner import local, save_run
@@ -95,6 +96,12 @@ def test_every_network_has_one_that_is_its_own_and_stays(monkeypatch):
     before = states()
     assert identity("malunet") == found["malunet"]
     assert states() == before
+
+
+def test_stored_runs_are_still_of_the_networks_of_today():
+    """An identity that moves cuts every stored run off from the seeds to come."""
+    committed = json.loads((Path(__file__).parent / "reference" / "identities.json").read_text())
+    assert {name: identity(name) for name in PAPER} == committed
 
 
 def write(folder: Path, text: str = PLUGIN) -> list[str]:
