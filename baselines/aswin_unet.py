@@ -322,5 +322,5 @@ class ASwinUNet(nn.Module):
             tokens = expand(tokens, deeper)
             deeper = grids.pop()
             tokens = step(tokens, skips.pop(), deeper)
-        tokens = self.final_expand(self.norm(tokens), deeper)  # (B, 16 L, C): one a pixel
+        tokens = self.final_expand(self.norm(tokens), deeper)  # (B, 16 L, C): one per pixel
         return self.head(tokens.transpose(1, 2).unflatten(2, (height, width)))

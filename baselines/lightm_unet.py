@@ -18,7 +18,7 @@ Kept as it is there:
 * The paper's 0.391 GFLOPs counts nothing inside Mamba.
 * It amplifies rounding. With the weights of the reference vectors, relative noise of 1e-15 in the image moves a logit
   by 3e-5, and the float64 reference lies 6e-7 from an 80-bit evaluation: parity holds to 1e-5, not to 1e-9.
-* With eight filters the first GroupNorm has one channel a group and cancels the bias before it
+* With eight filters the first GroupNorm has one channel per group and cancels the bias before it
   (levels.0.1.layer1.proj.bias): its gradient is rounding.
 """
 
@@ -95,8 +95,8 @@ class LightMUNet(nn.Module):
     """LightM-UNet: images (B, 3, H, W) to logits (B, 1, H, W); H and W are multiples of 8.
 
     version: "first" (the file that Table 1 counts) or "revised". filters: channels at full resolution, a multiple of 8,
-    doubled at each of the other levels. depths: residual Mamba blocks a level. up_depths: decoder blocks a level, from
-    the coarsest up. Raises ValueError for another version or size.
+    doubled at each of the other levels. depths: residual Mamba blocks per level. up_depths: decoder blocks per level,
+    from the coarsest up. Raises ValueError for another version or size.
     """
 
     def __init__(

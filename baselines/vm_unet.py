@@ -3,8 +3,8 @@
 Paper: Ruan, Li, Xiang, "VM-UNet: Vision Mamba UNet for Medical Image Segmentation", arXiv 2402.02491.
 Upstream: https://github.com/JCruan519/VM-UNet at 43c495b, in its configuration for ISIC.
 
-Shapes: B batch, C channels, H and W pixels or tokens a side (channels last inside the network), L = H W tokens; inside
-SS2D G = 4 scan directions, D inner channels (2 C), N = 16 states, R = ceil(C / 16) rank of the step sizes.
+Shapes: B batch, C channels, H and W pixels or tokens per side (channels last inside the network), L = H W tokens;
+inside SS2D G = 4 scan directions, D inner channels (2 C), N = 16 states, R = ceil(C / 16) rank of the step sizes.
 
 Deviations from the authors' code:
 1. Returns logits; the authors end in a sigmoid when there is one output channel.
@@ -132,7 +132,7 @@ class VMUNet(nn.Module):
     """VM-UNet: images (B, 3, H, W) to logits (B, 1, H, W); H and W are multiples of 32.
 
     dims: widths of the encoder stages, each twice the one before; the decoder mirrors them. depths, decoder_depths:
-    blocks a stage, in order of computation. drop_path: largest rate of the stochastic depth, at the network's centre.
+    blocks per stage, in order of computation. drop_path: largest rate of the stochastic depth, at the network's centre.
     Raises ValueError for other sizes.
     """
 
