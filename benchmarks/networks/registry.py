@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from benchmarks.networks.dropout import give_streams
 from benchmarks.networks.seeding import undisturbed
-from results.errors import RequestError
+from results.errors import RequestError, unknown
 
 if TYPE_CHECKING:
     pass
@@ -46,7 +46,7 @@ def entry(name: str) -> Entry:
             _WRAPPED[name] = smp.entry(name)
         return _WRAPPED[name]
     if name not in ENTRIES:
-        raise RequestError(f"There is no network {name!r}; `python -m benchmarks list networks` shows them all.")
+        raise unknown("network", name, ENTRIES, "`python -m benchmarks list networks` shows them all")
     return ENTRIES[name]
 
 

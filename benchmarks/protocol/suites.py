@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from results.cell import Cell
-from results.errors import RequestError
+from results.errors import unknown
 
 PAPER_SEEDS = (1, 2, 3, 4, 5)
 
@@ -99,7 +99,7 @@ SUITES["all"] = Suite(
 def named(name: str) -> Suite:
     """Raises RequestError for an unknown name."""
     if name not in SUITES:
-        raise RequestError(f"There is no suite {name!r}; --suite takes one of: {', '.join(SUITES)}.")
+        raise unknown("suite", name, SUITES, "--suite takes one of: {names}")
     return SUITES[name]
 
 
