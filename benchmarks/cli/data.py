@@ -26,7 +26,8 @@ def data(
         bool,
         typer.Option(
             "--near-duplicates",
-            help="Count test images that are also, or almost, in training or validation; needs a prepared set.",
+            help="Count test images of which training or validation has nearly the same. Alone: in the set that was "
+            "prepared before.",
         ),
     ] = False,
     results: Results = None,

@@ -60,7 +60,10 @@ def profile(
     plugin: Plugins = None,
     results: Results = None,
 ) -> None:
-    """Measure latency, throughput, memory and weights of networks on this machine. Run it on an idle one."""
+    """Measure latency, throughput, memory and weights of networks on this machine. Run it on an idle one.
+
+    Without --network: those of Table 1.
+    """
     from benchmarks.machine import device_named
     from benchmarks.measuring import inference
     from benchmarks.protocol import suites
@@ -101,8 +104,8 @@ def speed(
     ] = "synthetic",
     size: Annotated[int, typer.Option(help="Side of the images, pixels.")] = 128,
     seeds: Annotated[int, typer.Option(min=1, help="How many seeds.")] = 5,
-    steps: Annotated[int, typer.Option(min=1, help="Steps of each seed in a round.")] = 4,
-    rounds: Annotated[int, typer.Option(min=1, help="Timed rounds of both sides.")] = 5,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of each seed per round.")] = 4,
+    rounds: Annotated[int, typer.Option(min=1, help="Timed rounds of each of the two loops.")] = 5,
     device: Device = "auto",
     trace: Annotated[
         Path | None, typer.Option("--profile", help="Also write a Chrome trace of a few trainer steps.", dir_okay=False)

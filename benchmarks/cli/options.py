@@ -24,13 +24,18 @@ Networks = Annotated[
     list[str] | None,
     typer.Option(
         "--network",
+        metavar="NETWORK",
         help="Only this network; may be repeated. Also smp:<architecture>/<encoder>.",
         autocompletion=completion.networks,
     ),
 ]
 Plugins = Annotated[
     list[str] | None,
-    typer.Option("--plugin", help="Python file or module with a list NETWORKS of your own networks; may be repeated."),
+    typer.Option(
+        "--plugin",
+        metavar="FILE|MODULE",
+        help="Python file or module with a list NETWORKS of your own networks; may be repeated.",
+    ),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.", autocompletion=completion.devices)]
 Settings = Annotated[

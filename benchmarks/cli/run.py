@@ -53,7 +53,8 @@ def run(
         bool,
         typer.Option(
             "--no-kernels",
-            help="Begin runs on a CPU with torch alone, even where numba is installed; each run continues as begun.",
+            help="Begin runs on a CPU with torch alone, even where numba is installed; a run that was interrupted "
+            "continues as it was begun.",
         ),
     ] = False,
     plugin: Plugins = None,
