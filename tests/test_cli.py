@@ -1,5 +1,6 @@
 """The command line as a user meets it: mistakes are one sentence and exit code 2, never a traceback."""
 
+import errno
 import subprocess
 import sys
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from benchmarks.cli.app import app
+from benchmarks.cli.app import app, main
 from results.installation import version
 
 ROOT = Path(__file__).parents[1]
@@ -84,6 +85,30 @@ def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path):
     assert done.stderr.startswith(f"Error: {tmp_path / 'file'}")
     assert "cannot be used (" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["complexity.csv", ".complexity.csv.12.partial"])
+def test_a_full_disk_is_one_sentence(name, monkeypatch, capsys):
+    """A file that is being written has a name that says nothing to the user: its folder is named."""
+
+    def full(**_):
+        raise OSError(errno.ENOSPC, "No space left on device", f"/somewhere/results/{name}")
+
+    monkeypatch.setattr("benchmarks.cli.app.app", full)
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    place = "/somewhere/results" if name.startswith(".") else "/somewhere/results/complexity.csv"
+    said = f"Error: {place} cannot be used (No space left on device); name another place, or mend this one.\n"
+    assert capsys.readouterr().err == said
+
+
+def test_another_error_of_the_system_is_a_fault_of_ours(monkeypatch):
+    def lost(**_):
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory", "/somewhere/template")
+
+    monkeypatch.setattr("benchmarks.cli.app.app", lost)
+    with pytest.raises(FileNotFoundError):
+        main()
 
 
 def test_it_tells_its_version():

@@ -2,6 +2,7 @@
 
 import errno
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -64,7 +65,9 @@ def main() -> None:
     except OSError as error:
         if error.errno not in UNWRITABLE or error.filename is None:
             raise
-        _end(f"{error.filename} cannot be used ({error.strerror}); name another place, or mend this one.")
+        place = Path(error.filename)
+        place = place.parent if place.suffix == ".partial" else place  # the name of a file that is being written
+        _end(f"{place} cannot be used ({error.strerror}); name another place, or mend this one.")
 
 
 def _end(sentence: str) -> None:

@@ -24,7 +24,6 @@ class Output(Console):
 
     def on_broken_pipe(self) -> None:
         """Called from any thread: training prints from several."""
-        self.quiet = True
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if threading.current_thread() is threading.main_thread():
             raise KeyboardInterrupt
