@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmarks.cli.app import app, main
+from benchmarks.networks import citations
 from results.installation import version
 
 ROOT = Path(__file__).parents[1]
@@ -42,6 +43,7 @@ def benchmarks(*arguments: str, **environment: str) -> subprocess.CompletedProce
         (["data", "isic2020"], "isic2020"),
         (["list", "cats"], "There is no list of 'cats'; `list` takes networks, suites or runs."),
         (["list", "network"], "did you mean networks?"),
+        (["cite", "egeunet"], "There is no entry to cite for 'egeunet'; did you mean ege_unet"),
         (["rnu"], "Did you mean 'run'?"),
         (["report", "--format", "pdf"], "pdf"),
         (["check", "--accept"], "--accept needs --baseline"),
@@ -109,6 +111,13 @@ def test_another_error_of_the_system_is_a_fault_of_ours(monkeypatch):
     monkeypatch.setattr("benchmarks.cli.app.app", lost)
     with pytest.raises(FileNotFoundError):
         main()
+
+
+def test_bibtex_is_printed_as_it_is_written():
+    done = CliRunner().invoke(app, ["cite", "ege_unet", "smp:unet/resnet18"])
+    assert done.exit_code == 0, done.output
+    assert done.output == citations.bibtex(["ege_unet", "smp:unet/resnet18"])
+    assert CliRunner().invoke(app, ["cite"]).output == citations.bibtex()
 
 
 def test_it_tells_its_version():
