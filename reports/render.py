@@ -11,7 +11,7 @@ from reports.figures.qualitative import Photographs
 from reports.formats.html.page import page
 from reports.tables.grid import Grid, to_csv, to_latex, to_markdown
 from reports.tables.paper import all_grids
-from results.errors import RequestError
+from results.errors import unknown
 
 WRITERS: dict[str, tuple[str, Callable[[Sequence[Grid]], str]]] = {
     "md": ("md", to_markdown),
@@ -28,9 +28,8 @@ def render(root: Path, output: Path, formats: set[str], pictures: Photographs | 
     "figures" are SVG and PNG files. `pictures` fetches photographs for the qualitative figure. Damaged runs are listed
     on the page. Raises RequestError for an unknown format.
     """
-    unknown = sorted(formats - set(FORMATS))
-    if unknown:
-        raise RequestError(f"There is no format {unknown[0]!r}; --format takes any of: {', '.join(FORMATS)}.")
+    for name in sorted(formats - set(FORMATS)):
+        raise unknown("format", name, FORMATS, "--format takes any of: {names}")
     evidence = load_everything(root)
     grids = all_grids(evidence)
     contents: dict[str, bytes] = {}

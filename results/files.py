@@ -11,11 +11,6 @@ from results.errors import RequestError
 HOME = Path(__file__).resolve().parent
 
 
-def results_root() -> Path:
-    """The folder that holds runs/: LESION_BENCHMARKS_RESULTS if set, else results/ of this checkout."""
-    return Path(os.environ.get("LESION_BENCHMARKS_RESULTS", HOME))
-
-
 def write_text(path: Path, text: str) -> None:
     """Write atomically: readers see the old file or the whole new one."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,7 @@ from torch import nn
 from typer.testing import CliRunner
 
 from benchmarks import datasets, machine
-from benchmarks.__main__ import app
+from benchmarks.cli.app import app
 from benchmarks.networks import registry
 from benchmarks.networks.entry import Entry
 from benchmarks.networks.identity import identity
@@ -23,7 +23,7 @@ from benchmarks.runner.console import Reporter
 from benchmarks.training import checkpoint
 from benchmarks.training.replicas import Replicas
 from reports.evidence import load_everything
-from results import files
+from results import files, installation
 from results.cell import Cell
 from results.errors import RequestError
 from results.runs import UNKNOWN
@@ -163,12 +163,13 @@ def test_a_config_and_a_report_say_what_was_trained_and_where(tmp_path):
     assert config["code"]["version"] == report["code"]["version"] == save_run.code_version()["version"]
 
 
-def test_the_package_version_is_none_where_nothing_is_installed(monkeypatch):
+def test_the_package_version_is_none_where_nothing_is_installed(tmp_path, monkeypatch):
     from importlib import metadata
 
     def absent(name: str) -> str:
         raise metadata.PackageNotFoundError(name)
 
+    monkeypatch.setattr(installation, "FOLDER", tmp_path)  # no checkout
     monkeypatch.setattr(metadata, "version", lambda name: "9.8.7")
     assert save_run.code_version.__wrapped__()["version"] == "9.8.7"
     monkeypatch.setattr(metadata, "version", absent)

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from benchmarks import __main__ as command_line
+from benchmarks.cli.app import app
 from benchmarks.measuring import complexity, live_counts
 from benchmarks.networks import registry
 from reports.check.check import Status, check
@@ -122,7 +122,7 @@ def plugin(tmp_path: Path) -> str:
 
 
 def count(root: Path, *arguments: str) -> str:
-    done = CliRunner().invoke(command_line.app, ["count", "--results", str(root), *arguments], catch_exceptions=False)
+    done = CliRunner().invoke(app, ["count", "--results", str(root), *arguments], catch_exceptions=False)
     assert done.exit_code == 0
     return done.stdout
 

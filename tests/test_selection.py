@@ -6,6 +6,7 @@ Weights are made by hand, so that the best ones and the last ones differ, and so
 import hashlib
 import os
 import platform
+import shutil
 import subprocess
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -33,7 +34,7 @@ from benchmarks.training.loop import Data, evaluate, train
 from benchmarks.training.pixel_counts import predicted
 from benchmarks.training.progress import EpochRecord, Progress
 from benchmarks.training.replicas import Replicas
-from results import files
+from results import files, installation
 from results.cell import Cell
 from results.errors import RequestError
 from results.metrics import COUNT_COLUMNS, per_image_mean, pooled
@@ -386,10 +387,11 @@ def checkout(tmp_path, monkeypatch) -> Path:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("1\n")
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "lesion-benchmarks"\nversion = "9.8.7"\n')
     git = ["git", "-c", "user.name=a", "-c", "user.email=a@example.org"]
     for words in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "a"]):
         subprocess.run([*git, *words], cwd=tmp_path, check=True)
-    monkeypatch.setattr(save_run, "__file__", str(tmp_path / "benchmarks" / "runner" / "record.py"))
+    monkeypatch.setattr(installation, "FOLDER", tmp_path.resolve())
     save_run.code_version.cache_clear()
     yield tmp_path
     save_run.code_version.cache_clear()
@@ -413,15 +415,29 @@ def test_the_version_says_whether_the_code_was_changed(checkout, changed, dirty)
     version = save_run.code_version()
     assert version["commit"] == head.stdout.strip()
     assert version["dirty"] is dirty
+    assert version["version"] == "9.8.7"
 
 
-def test_outside_of_git_there_is_no_version(tmp_path, monkeypatch):
-    (tmp_path / "benchmarks").mkdir()
-    monkeypatch.setattr(save_run, "__file__", str(tmp_path / "benchmarks" / "runner" / "record.py"))
-    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    save_run.code_version.cache_clear()
-    try:
-        found = save_run.code_version()
-        assert (found["commit"], found["dirty"]) == (None, None)
-    finally:
-        save_run.code_version.cache_clear()
+@pytest.mark.parametrize("pyproject", [None, "[project\n", '[project]\nname = "mine"\nversion = "1"\n'])
+def test_the_commit_of_a_repository_around_the_package_is_not_its_own(checkout, pyproject):
+    """Installed packages lie in a user's repository, beside no pyproject.toml or beside that of the user."""
+    (checkout / "pyproject.toml").unlink()
+    if pyproject:
+        (checkout / "pyproject.toml").write_text(pyproject)
+    found = save_run.code_version()
+    assert (found["commit"], found["dirty"]) == (None, None)
+    assert found["version"] != "9.8.7"
+
+
+def test_an_unpacked_source_archive_inside_a_repository_has_no_commit(checkout, monkeypatch):
+    inside = checkout / "vendor"
+    inside.mkdir()
+    shutil.copy(checkout / "pyproject.toml", inside)
+    monkeypatch.setattr(installation, "FOLDER", inside.resolve())
+    assert save_run.code_version() == {"version": "9.8.7", "commit": None, "dirty": None}
+
+
+def test_outside_of_git_there_is_a_version_and_no_commit(checkout, monkeypatch):
+    shutil.rmtree(checkout / ".git")
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(checkout.parent))
+    assert save_run.code_version() == {"version": "9.8.7", "commit": None, "dirty": None}

@@ -16,7 +16,7 @@ from benchmarks.networks.dropout import give_streams
 from benchmarks.networks.entry import Entry
 from benchmarks.networks.paper import PAPER
 from benchmarks.networks.seeding import undisturbed
-from results.errors import RequestError
+from results.errors import RequestError, unknown
 
 ENTRIES: dict[str, Entry] = dict(PAPER)
 
@@ -50,7 +50,7 @@ def entry(name: str) -> Entry:
         return ENTRIES[name]
     if name.startswith("smp:"):
         return smp.entry(name)
-    raise RequestError(f"There is no network {name!r}; `python -m benchmarks list networks` shows them all.")
+    raise unknown("network", name, ENTRIES, "`python -m benchmarks list networks` shows them all")
 
 
 def specification(name: str) -> Specification:

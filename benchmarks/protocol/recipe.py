@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks.datasets.loading import LARGEST_SIZE, SMALLEST_SIZE
 from benchmarks.datasets.splits import RULES
-from results.errors import RequestError
+from results.errors import RequestError, unknown
 
 AUTHORS = "authors' released configuration (maklachur/AULUNet b82dc9a)"
 OPTIONS = ("size", "batch", "epochs", "split")  # the settings with an option of their own on the command line
@@ -140,5 +140,5 @@ RECIPES = {
 def named(name: str) -> Recipe:
     """Raises RequestError for an unknown name."""
     if name not in RECIPES:
-        raise RequestError(f"There is no recipe {name!r}; --recipe takes one of: {', '.join(RECIPES)}.")
+        raise unknown("recipe", name, RECIPES, "--recipe takes one of: {names}")
     return RECIPES[name]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from results.catalogue import SECOND_INTERPRETATIONS, SINGLE_MODULES, TABLE_1, TABLE_2, TABLE_3
 from results.cell import Cell
-from results.errors import RequestError
+from results.errors import unknown
 
 PAPER_SEEDS = (1, 2, 3, 4, 5)
 WITH_SECOND = TABLE_1 + SECOND_INTERPRETATIONS
@@ -69,7 +69,7 @@ SUITES["all"] = Suite(
 def named(name: str) -> Suite:
     """Raises RequestError for an unknown name."""
     if name not in SUITES:
-        raise RequestError(f"There is no suite {name!r}; --suite takes one of: {', '.join(SUITES)}.")
+        raise unknown("suite", name, SUITES, "--suite takes one of: {names}")
     return SUITES[name]
 
 

@@ -2,12 +2,9 @@
 
 import os
 import platform
-import subprocess
 from dataclasses import asdict
 from datetime import UTC, datetime
-from functools import cache
 from hashlib import sha256
-from importlib import metadata
 from pathlib import Path
 
 import pandas as pd
@@ -29,6 +26,7 @@ from benchmarks.training.replicas import Replicas, scored_network
 from results import files
 from results.cell import Cell
 from results.errors import RequestError
+from results.installation import code_version
 from results.metrics import COUNT_COLUMNS, per_image_mean, pooled
 from results.runs import FORMAT
 
@@ -185,24 +183,3 @@ def _write_masks(replicas: Replicas, cells: list[Cell], ids: list[str], data: Da
                 path = cell.folder(root) / "masks" / f"{name}.png"
                 path.parent.mkdir(exist_ok=True)
                 Image.fromarray(mask).save(path, optimize=True)
-
-
-@cache
-def code_version() -> dict:
-    """Package version, None where it is not installed; commit and dirty flag of this checkout, None outside of git."""
-    here = Path(__file__).parents[1]
-
-    def git(*arguments: str) -> str | None:
-        done = subprocess.run(["git", *arguments], cwd=here, capture_output=True, text=True, check=False)
-        return done.stdout.strip() if done.returncode == 0 else None
-
-    try:
-        version = metadata.version("lesion-benchmarks")
-    except metadata.PackageNotFoundError:
-        version = None
-    try:
-        commit = git("rev-parse", "HEAD")
-        sources = git("status", "--porcelain", "--", "../models", "../baselines", "../benchmarks", "../results/*.py")
-    except FileNotFoundError:  # no git on this machine
-        return {"version": version, "commit": None, "dirty": None}
-    return {"version": version, "commit": commit, "dirty": None if commit is None else bool(sources)}
