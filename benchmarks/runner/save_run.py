@@ -1,6 +1,5 @@
 """What a cell leaves behind: config.json before the first step; results, and report.json last, after the final one."""
 
-import os
 import platform
 import subprocess
 from dataclasses import asdict
@@ -15,8 +14,8 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
+from benchmarks import machine
 from benchmarks.datasets import PreparedSet
-from benchmarks.machine import cores, peak_memory_mb
 from benchmarks.networks import registry
 from benchmarks.networks.identity import identity
 from benchmarks.objectives import losses
@@ -139,6 +138,7 @@ def finish(replicas: Replicas, cells: list[Cell], prepared: PreparedSet, data: D
 def _report(replicas: Replicas, k: int, table: pd.DataFrame, parameters: int) -> dict:
     """The measured part of report.json for replica k."""
     progress, counts = replicas.progress[k], table[list(COUNT_COLUMNS)].to_numpy()
+    peak = machine.peak_memory_mb(replicas.device)
     return {
         "metrics": pooled(counts),
         "per_image_mean": per_image_mean(counts),
@@ -149,21 +149,15 @@ def _report(replicas: Replicas, k: int, table: pd.DataFrame, parameters: int) ->
         "seconds": round(progress.seconds, 3),
         "seeds_side_by_side": len(replicas),
         "images_per_second": round(progress.images / progress.seconds, 3),
-        "peak_memory_mb": round(peak_memory_mb(replicas.device), 1),
+        "peak_memory_mb": None if peak is None else round(peak, 1),
         "code": code_version(),
         "torch": torch.__version__,
         "python": platform.python_version(),
-        "device": torch.cuda.get_device_name() if replicas.device.type == "cuda" else "cpu",
+        "device": machine.device_name(replicas.device),
         "engine": replicas.engine.record(),
         "precision": PRECISIONS[replicas.recipe.precision],
         "eager_because": replicas.eager_because,
-        "host": {
-            "machine": platform.machine(),
-            "system": platform.system(),
-            "cpus": os.cpu_count(),
-            "cores": cores(),
-            "threads": torch.get_num_threads(),
-        },
+        "host": machine.host(),
         "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
