@@ -21,7 +21,8 @@ from benchmarks.networks import registry
 from benchmarks.protocol.recipe import RECIPES, Recipe
 from benchmarks.training.batches import ImageStore
 from benchmarks.training.cuda_graph import WARM_UP, Captured, Recording, Step, cuda_graph
-from benchmarks.training.loop import Data, Drawn, steps_of, train
+from benchmarks.training.data import Data
+from benchmarks.training.loop import Drawn, steps_of, train
 from benchmarks.training.replicas import Replicas
 from tests.test_reference_loop import IMAGES, MASKS, PAIRS, STEPS, reference_losses
 

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from benchmarks.protocol.recipe import RECIPES, Recipe
 from benchmarks.training.batches import ImageStore, draw_epoch
-from benchmarks.training.loop import Data, evaluate, train, train_epoch
+from benchmarks.training.data import Data
+from benchmarks.training.loop import evaluate, train, train_epoch
 from benchmarks.training.reference_loop import Pictures, ReferenceLoop
 from benchmarks.training.replicas import Replicas
 

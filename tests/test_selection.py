@@ -28,8 +28,11 @@ from benchmarks.objectives.losses import DRAWS, bce_dice
 from benchmarks.protocol.recipe import RECIPES
 from benchmarks.runner import local, save_run
 from benchmarks.runner.console import Reporter
+from benchmarks.runner.evaluate import pictured, score_test
+from benchmarks.runner.group import Control, Resources
 from benchmarks.training import loop as training
-from benchmarks.training.loop import Data, evaluate, train
+from benchmarks.training.data import Data
+from benchmarks.training.loop import evaluate, train
 from benchmarks.training.pixel_counts import predicted
 from benchmarks.training.progress import EpochRecord, Progress
 from benchmarks.training.replicas import Replicas
@@ -74,7 +77,7 @@ def shifted(replicas: Replicas, share: float, images: torch.Tensor) -> dict[str,
 @pytest.fixture(scope="module")
 def scored(prepared, tmp_path_factory) -> tuple[Path, Replicas]:
     """Two finished seeds whose best weights predict three in ten pixels, and whose last ones six in ten."""
-    root, data = tmp_path_factory.mktemp("results"), local.on_device(prepared, RECIPE, CPU)
+    root, data = tmp_path_factory.mktemp("results"), Data.of(prepared, RECIPE.split, CPU)
     replicas = Replicas("aulunet_v3", SEEDS, RECIPE, CPU)
     images, _ = data.test.plain(0, 32)
     replicas.best = shifted(replicas, 0.3, images)
@@ -87,7 +90,7 @@ def scored(prepared, tmp_path_factory) -> tuple[Path, Replicas]:
         progress.history = [{"epoch": epoch} for epoch in (1, 2, 3)]
     for cell in CELLS:
         save_run.begin(cell, prepared, RECIPE, root)
-    save_run.finish(replicas, CELLS, prepared, data, root)
+    save_run.finish(replicas, CELLS, score_test(replicas, data), root)
     return root, replicas
 
 
@@ -97,7 +100,7 @@ def test_the_best_weights_are_stored_scored_and_drawn(scored, prepared, k):
     weights = load_file(folder / "weights.safetensors")
     assert all(torch.equal(tensor, replicas.best[name][k]) for name, tensor in weights.items())
     split = prepared.split("paper")
-    images, _ = local.on_device(prepared, RECIPE, CPU).test.plain(0, len(split.test))
+    images, _ = Data.of(prepared, RECIPE.split, CPU).test.plain(0, len(split.test))
     found, truth = predicted(logits_of(weights, images))[:, 0].numpy(), prepared.masks[split.test] >= 128
     assert 0.2 < found.mean() < 0.4
     table = pd.read_csv(folder / "per_image.csv").set_index("id")
@@ -106,7 +109,7 @@ def test_the_best_weights_are_stored_scored_and_drawn(scored, prepared, k):
     for name, case in cases.items():
         assert np.abs(table[name] - case.sum(axis=(1, 2))).max() <= 2, name  # pixels at the threshold but for rounding
     drawn = sorted((folder / "masks").glob("*.png"))
-    assert [path.stem for path in drawn] == sorted(save_run.pictured(list(table.index)))
+    assert [path.stem for path in drawn] == sorted(pictured(list(table.index)))
     for path in drawn:
         with Image.open(path) as picture:
             assert (np.asarray(picture) != found[table.index.get_loc(path.stem)]).sum() <= 2
@@ -164,7 +167,7 @@ def test_a_failed_seed_leaves_its_history_and_a_reason_and_the_other_its_results
     replicas.progress[0].failed_at = 2
     for cell in CELLS:
         save_run.begin(cell, prepared, RECIPE, tmp_path)
-    save_run.finish(replicas, CELLS, prepared, local.on_device(prepared, RECIPE, CPU), tmp_path)
+    save_run.finish(replicas, CELLS, score_test(replicas, Data.of(prepared, RECIPE.split, CPU)), tmp_path)
     failed, whole = (cell.folder(tmp_path) for cell in CELLS)
     assert {path.name for path in failed.iterdir()} == {"config.json", "history.csv", "failed.json"}
     assert list(pd.read_csv(failed / "history.csv")["epoch"]) == [1, 2]
@@ -176,7 +179,7 @@ def test_a_failed_seed_leaves_its_history_and_a_reason_and_the_other_its_results
 def test_pictured_images_are_chosen_by_the_hash_of_their_name():
     ids = [f"ISIC_{k:07d}" for k in range(50)]
     by_hash = sorted((hashlib.sha256(b"picture:" + name.encode()).hexdigest(), name) for name in ids)
-    assert save_run.pictured(ids) == [name for _, name in by_hash[:32]]
+    assert pictured(ids) == [name for _, name in by_hash[:32]]
 
 
 CHANGES = {
@@ -360,8 +363,8 @@ def test_evaluation_counts_the_images_it_is_limited_to():
 
 def test_a_run_has_no_tf32(prepared, tmp_path):
     precision = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
-    data = local.on_device(prepared, RECIPE, CPU)
-    job = local.Job(prepared, data, RECIPE, tmp_path, CPU, Reporter(Console(quiet=True)))  # nothing is trained
+    resources, control = Resources.of(prepared, RECIPE, CPU), Control(Reporter(Console(quiet=True)))
+    job = local.Job(prepared, RECIPE, tmp_path, resources, control)  # nothing is trained
     try:
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
         with machine.settings_of_a_run():

@@ -33,6 +33,8 @@ class Plugin:
     files: tuple[Path, ...]
     digest: str
     """SHA-256 over the contents of the files."""
+    source: str = ""
+    """What loads it again, in another process too: the absolute path of its file, or the name of its module."""
 
 
 def load(source: str) -> list[str]:
@@ -146,7 +148,7 @@ def _plugin(module: ModuleType, is_file: bool) -> Plugin:
     for file in ordered:
         content = file.read_bytes()
         digest.update(f"{len(content)}:".encode() + content)
-    return Plugin(ordered, digest.hexdigest())
+    return Plugin(ordered, digest.hexdigest(), str(path) if is_file else module.__name__)
 
 
 def _imported(file: Path, root: Path) -> Iterator[Path]:

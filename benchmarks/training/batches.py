@@ -7,6 +7,7 @@ itself, so there is no pixel in which the two could differ.
 Letters: N images of the set, B of a batch, P = H * W pixels.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -77,9 +78,22 @@ class ImageStore:
     """One split, or a whole set, on the device as uint8, and the gather that makes batches of it."""
 
     def __init__(
-        self, images: np.ndarray, masks: np.ndarray, device: torch.device, dtype: torch.dtype = torch.float32
+        self,
+        images: np.ndarray,
+        masks: np.ndarray,
+        device: torch.device,
+        dtype: torch.dtype = torch.float32,
+        *,
+        ids: Sequence[str] = (),
     ) -> None:
-        """images (N, H, W, 3) uint8, masks (N, H, W) uint8 with soft edges 0..255, H = W; dtype: of the batches."""
+        """images (N, H, W, 3) uint8, masks (N, H, W) uint8 with soft edges 0..255, H = W; dtype: of the batches.
+
+        ids: names of the images, in their order; needed where the images are scored. Raises ValueError where there are
+        some, but not as many as images.
+        """
+        if ids and len(ids) != len(images):
+            raise ValueError(f"{len(ids)} ids for {len(images)} images")
+        self.ids = tuple(ids)
         (count, self.size), self.dtype = images.shape[:2], dtype
         self.images = torch.from_numpy(images.reshape(count, -1, 3)).to(device)  # (N, P, 3)
         self.masks = torch.from_numpy(masks.reshape(count, -1)).to(device)  # (N, P)

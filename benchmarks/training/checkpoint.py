@@ -33,6 +33,11 @@ def identity(cell: Cell, fingerprint: str) -> Identity:
     return {**ours, "identity": network_identity(cell.network), "fingerprint": fingerprint}
 
 
+def path_of(cell: Cell, root: Path) -> Path:
+    """Where the checkpoint of a cell lies, while it is not finished."""
+    return cell.folder(root) / CHECKPOINT
+
+
 def save(replicas: Replicas, paths: list[Path], identities: list[Identity]) -> None:
     """Write one file for each replica. All are complete on disk before the first one takes its final name."""
     partials = []

@@ -5,7 +5,6 @@ Letters: R replicas, B images of a batch, N images of a split, H = W pixels.
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from threading import Event
 from typing import NamedTuple
 
@@ -16,6 +15,7 @@ from torch import Tensor
 from benchmarks.objectives.losses import bce_dice_per_image
 from benchmarks.training.batches import ImageStore, draw_epoch
 from benchmarks.training.cuda_graph import Step
+from benchmarks.training.data import Data
 from benchmarks.training.pixel_counts import counts
 from benchmarks.training.progress import EpochRecord
 from benchmarks.training.replicas import Replicas, Tensors
@@ -26,15 +26,6 @@ EVALUATED = {"cpu": 16, "cuda": 64}  # images at a time: what fits the caches of
 
 class Interrupted(Exception):
     """The stop event was set; the last checkpoint stands."""
-
-
-@dataclass(frozen=True)
-class Data:
-    """One data set on the device, cut into its splits."""
-
-    train: ImageStore
-    validation: ImageStore
-    test: ImageStore
 
 
 class Drawn(NamedTuple):
