@@ -1,4 +1,4 @@
-"""The training loop, from top to bottom: draws, steps, evaluation, and the choice of the epoch.
+"""The training loop, read from top to bottom: the epochs, the steps of one, what they draw, and the evaluation.
 
 Letters: R replicas, B images of a batch, N images of a split, H = W pixels.
 """
@@ -28,6 +28,47 @@ class Interrupted(Exception):
     """The stop event was set; the last checkpoint stands."""
 
 
+def train(replicas: Replicas, data: Data, after_epoch: Callable[[Replicas], None], stop: Event) -> None:
+    """Train from where the replicas stand to the recipe's last epoch, keeping each one's best weights.
+
+    The best epoch is the one of lowest validation loss. A replica whose loss is not finite is marked in its progress
+    and the others go on, until none is left. Raises Interrupted when `stop` is set.
+    """
+    step = replicas.step_on(data.train)
+    for epoch in range(replicas.epoch + 1, replicas.recipe.epochs + 1):
+        started = time.perf_counter()
+        train_losses = train_epoch(replicas, data.train, epoch, stop, step).tolist()
+        replicas.eager_because = getattr(step, "refusal", None)
+        losses, pixel_counts = evaluate(replicas, data.validation, replicas.tensors())
+        rows = _rows(replicas, epoch, train_losses, losses, pixel_counts)
+        seconds = time.perf_counter() - started
+        improved = []
+        for progress, row in zip(replicas.progress, rows, strict=True):
+            progress.seconds += seconds
+            progress.images += len(data.train)
+            improved.append(progress.record(row))
+        replicas.keep_best(improved)
+        after_epoch(replicas)
+        if all(progress.failed_at for progress in replicas.progress):
+            return
+
+
+def train_epoch(replicas: Replicas, data: ImageStore, epoch: int, stop: Event, step: Step | None = None) -> Tensor:
+    """One pass of every replica over its own shuffling of the training split; mean loss of each, (R,).
+
+    step: `replicas.step_on(data)` of the epochs before, so that it is captured once and not in each.
+    """
+    replicas.set_rate(replicas.recipe.lr_at(epoch))
+    total, seen, step = torch.zeros(len(replicas), device=replicas.device), 0, step or replicas.step_on(data)
+    for drawn in steps_of(replicas, len(data), epoch):
+        if stop.is_set():
+            raise Interrupted
+        width = drawn.order.shape[1]
+        total += step(*drawn) * width
+        seen += width
+    return total / seen
+
+
 class Drawn(NamedTuple):
     """All that one step of R replicas draws: positions, rows of the turns and of the rotations, (R, B), and the
     objective's uniform numbers, (R, DRAWS)."""
@@ -45,22 +86,6 @@ def steps_of(replicas: Replicas, images: int, epoch: int) -> Iterator[Drawn]:
     for same_width in zip(*draws, strict=True):
         stacked = (np.stack([getattr(each, name) for each in same_width], axis=1) for name in Drawn._fields)
         yield from map(Drawn, *(torch.from_numpy(each).to(replicas.device) for each in stacked))
-
-
-def train_epoch(replicas: Replicas, data: ImageStore, epoch: int, stop: Event, step: Step | None = None) -> Tensor:
-    """One pass of every replica over its own shuffling of the training split; mean loss of each, (R,).
-
-    step: `replicas.step_on(data)` of the epochs before, so that it is captured once and not in each.
-    """
-    replicas.set_rate(replicas.recipe.lr_at(epoch))
-    total, seen, step = torch.zeros(len(replicas), device=replicas.device), 0, step or replicas.step_on(data)
-    for drawn in steps_of(replicas, len(data), epoch):
-        if stop.is_set():
-            raise Interrupted
-        width = drawn.order.shape[1]
-        total += step(*drawn) * width
-        seen += width
-    return total / seen
 
 
 @torch.no_grad()
@@ -84,28 +109,13 @@ def evaluate(
     return torch.cat(losses, dim=1), torch.cat(pixel_counts, dim=1)
 
 
-def train(replicas: Replicas, data: Data, after_epoch: Callable[[Replicas], None], stop: Event) -> None:
-    """Train from where the replicas stand to the recipe's last epoch, keeping each one's best weights.
-
-    The best epoch is the one of lowest validation loss. A replica whose loss is not finite is marked in its progress
-    and the others go on, until none is left. Raises Interrupted when `stop` is set.
-    """
-    step = replicas.step_on(data.train)
-    for epoch in range(replicas.epoch + 1, replicas.recipe.epochs + 1):
-        started = time.perf_counter()
-        train_losses = train_epoch(replicas, data.train, epoch, stop, step).tolist()
-        replicas.eager_because = getattr(step, "refusal", None)
-        losses, pixel_counts = evaluate(replicas, data.validation, replicas.tensors())
-        validation_losses, metrics = losses.mean(dim=1).tolist(), [pooled(each) for each in pixel_counts.cpu().numpy()]
-        seconds = time.perf_counter() - started
-        improved = []
-        for k, progress in enumerate(replicas.progress):
-            lr, (miou, dsc) = replicas.recipe.lr_at(epoch), (metrics[k]["miou"], metrics[k]["dsc"])
-            row = EpochRecord(epoch, lr, train_losses[k], validation_losses[k], miou, dsc)
-            progress.seconds += seconds
-            progress.images += len(data.train)
-            improved.append(progress.record(row))
-        replicas.keep_best(improved)
-        after_epoch(replicas)
-        if all(progress.failed_at for progress in replicas.progress):
-            return
+def _rows(
+    replicas: Replicas, epoch: int, train_losses: list[float], losses: Tensor, pixel_counts: Tensor
+) -> list[EpochRecord]:
+    """What an epoch was, of each replica; losses (R, N) and counts (R, N, 4) of the validation split."""
+    validation_losses, metrics = losses.mean(dim=1).tolist(), [pooled(each) for each in pixel_counts.cpu().numpy()]
+    lr = replicas.recipe.lr_at(epoch)
+    return [
+        EpochRecord(epoch, lr, train_loss, validation_loss, each["miou"], each["dsc"])
+        for train_loss, validation_loss, each in zip(train_losses, validation_losses, metrics, strict=True)
+    ]
