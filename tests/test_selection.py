@@ -270,14 +270,14 @@ def test_training_time_and_images_are_counted_once(monkeypatch):
 
 
 def test_why_a_step_runs_eagerly_is_noted_and_its_rate_still_follows_the_schedule():
-    """A recorder that refuses, after the three steps that run eagerly anyway; the device then reads the rate."""
+    """A capture that refuses, after the three steps that run eagerly anyway; the device then reads the rate."""
 
     def refuses(step, inputs):
         raise RuntimeError("no capture here\nand more")
 
     recipe = RECIPES["paper"].changed(size=64, batch=2, epochs=2)
     store = training.ImageStore(IMAGES[:4], MASKS[:4], CPU, torch.float64)
-    captured = Replicas("aulunet_v3", (1,), recipe, CPU, torch.float64, record=refuses)
+    captured = Replicas("aulunet_v3", (1,), recipe, CPU, torch.float64, capture=refuses)
     plain = Replicas("aulunet_v3", (1,), recipe, CPU, torch.float64)
     for replicas in (captured, plain):
         train(replicas, Data(store, store, store), lambda replicas: None, Event())
@@ -297,7 +297,7 @@ def row(epoch: int, loss: float, train_loss: float = 1.0) -> EpochRecord:
 
 def test_the_first_of_equal_epochs_is_the_best():
     progress = Progress(1)
-    assert [progress.record(row(k, loss)) for k, loss in enumerate((0.5, 0.25, 0.25, 0.375), 1)] == [
+    assert [progress.add(row(k, loss)) for k, loss in enumerate((0.5, 0.25, 0.25, 0.375), 1)] == [
         True,
         True,
         False,
@@ -310,10 +310,10 @@ def test_the_first_of_equal_epochs_is_the_best():
 @pytest.mark.parametrize("bad", [(float("nan"), 1.0), (float("inf"), 1.0), (0.125, float("nan"))])
 def test_the_first_loss_that_is_not_finite_is_noted_and_never_the_best(bad):
     progress = Progress(1)
-    progress.record(row(1, 0.5))
+    progress.add(row(1, 0.5))
     assert progress.failed_at is None
-    assert progress.record(row(2, *bad)) == (bad[0] < 0.5)
-    progress.record(row(3, *bad))
+    assert progress.add(row(2, *bad)) == (bad[0] < 0.5)
+    progress.add(row(3, *bad))
     assert progress.failed_at == 2
 
 

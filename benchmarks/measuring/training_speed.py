@@ -324,9 +324,9 @@ def _train_by_phase(group: Replicas, store: ImageStore, epoch: int, device: torc
             yield
         seconds[name] += now(device) - started
 
-    for order, turn, rotation, objective in steps_of(group, len(store), epoch):
+    for order, rot90_flip, rotation, objective in steps_of(group, len(store), epoch):
         with phase("data"):
-            images, masks = group.batch(store, order, turn, rotation)
+            images, masks = group.batch(store, order, rot90_flip, rotation)
         with phase("forward"):
             losses = group.losses(images, masks, objective)
         with phase("backward"):

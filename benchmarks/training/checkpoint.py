@@ -1,4 +1,4 @@
-"""Pausing and going on: one file a replica, written atomically, that any machine can continue from.
+"""Pausing and going on: one file per replica, written atomically, that any machine can continue from.
 
 A checkpoint is a safetensors file: weights, buffers, AdamW's moments and the best weights of one replica, with its
 progress and the identity of its run in the header. Nothing random is stored: all draws follow from seed and epoch.

@@ -46,7 +46,7 @@ def train(replicas: Replicas, data: Data, after_epoch: Callable[[Replicas], None
         for progress, row in zip(replicas.progress, rows, strict=True):
             progress.seconds += seconds
             progress.images += len(data.train)
-            improved.append(progress.record(row))
+            improved.append(progress.add(row))
         replicas.keep_best(improved)
         after_epoch(replicas)
         if all(progress.failed_at for progress in replicas.progress):
@@ -70,11 +70,11 @@ def train_epoch(replicas: Replicas, data: ImageStore, epoch: int, stop: Event, s
 
 
 class Drawn(NamedTuple):
-    """All that one step of R replicas draws: positions, rows of the turns and of the rotations, (R, B), and the
+    """All that one step of R replicas draws: positions, rows of the two tables of `ImageStore`, (R, B), and the
     objective's uniform numbers, (R, DRAWS)."""
 
     order: Tensor
-    turn: Tensor
+    rot90_flip: Tensor
     rotation: Tensor
     objective: Tensor
 
