@@ -20,6 +20,7 @@ from benchmarks.networks.seeding import states
 from benchmarks.protocol.recipe import RECIPES
 from benchmarks.runner import local, save_run
 from benchmarks.runner.console import Reporter
+from benchmarks.runner.group import Control, Resources
 from benchmarks.training import checkpoint
 from benchmarks.training.replicas import Replicas
 from reports.evidence import load_everything
@@ -265,8 +266,8 @@ def test_other_networks_train_where_one_is_refused_and_nothing_of_it_is_stored(t
     monkeypatch.setitem(registry.ENTRIES, "twin", Entry("twin", "Twin", lambda: nn.Conv2d(3, 2, 1)))
     monkeypatch.setitem(registry.ENTRIES, "plain", Entry("plain", "Plain", lambda: nn.Conv2d(3, 1, 1)))
     prepared, device = datasets.load("synthetic", 32), torch.device("cpu")
-    data, reporter = local.on_device(prepared, RECIPE, device), Reporter(Console(quiet=True))
-    job = local.Job(prepared, data, RECIPE, tmp_path, device, reporter)
+    resources, control = Resources.of(prepared, RECIPE, device), Control(Reporter(Console(quiet=True)))
+    job = local.Job(prepared, RECIPE, tmp_path, resources, control)
     cells = [Cell("synthetic", RECIPE.name, network, 1) for network in ("twin", "plain")]
     outcome = local.execute(cells, job)
     assert [network for network, _ in outcome.errors] == ["twin"]

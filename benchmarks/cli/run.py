@@ -122,10 +122,10 @@ def _seeds(text: str | None, suite: "Suite") -> tuple[int, ...]:
 
 
 def _deadline(minutes: float | None) -> float | None:
-    """When to pause, on the clock of `time.monotonic`. Raises RequestError for a time that is over already."""
+    """When to pause, in seconds since 1970. Raises RequestError for a time that is over already."""
     if minutes is not None and not minutes > 0:
         raise RequestError(f"--minutes is {minutes:g}; give a number above 0.")
-    return None if minutes is None else time.monotonic() + 60 * minutes
+    return None if minutes is None else time.time() + 60 * minutes
 
 
 def _plan(cells: "list[Cell]", root: Path) -> "Plan":
@@ -161,6 +161,7 @@ def _run_data_sets(
     from benchmarks.machine import device_named
     from benchmarks.runner import local
     from benchmarks.runner.console import Reporter
+    from benchmarks.runner.group import Control, Resources
     from benchmarks.training import engine
 
     problems = []
@@ -171,8 +172,8 @@ def _run_data_sets(
         chosen = device_named(device)
         begun_with = engine.of_new_runs(chosen, recipe, allowed=kernels)
         with Reporter(session.console) as reporter:
-            stores = local.on_device(prepared, recipe, chosen)
-            job = local.Job(prepared, stores, recipe, root, chosen, reporter, begun_with, until=until)
+            resources, control = Resources.of(prepared, recipe, chosen), Control(reporter)
+            job = local.Job(prepared, recipe, root, resources, control, begun_with, until)
             outcome = local.Outcome()
             reporter.note(engine.announcement(job.engine, chosen, recipe, asked=kernels))
             if dry_run:

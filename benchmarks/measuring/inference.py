@@ -1,6 +1,6 @@
 """Latency, throughput, memory and weights of networks in inference, on the machine at hand.
 
-One file a machine, results/profiles/<machine>.json, since such numbers must never be mixed across machines:
+One file per machine, results/profiles/<machine>.json, since such numbers must never be mixed across machines:
 
     {"format": 1,
      "machine": {"name", "cpu", "cores", "memory_gb", "device", "system", "python", "torch"},
@@ -24,11 +24,7 @@ is replaced when measured again. Units: 1 MB = 1e6 bytes, 1 kB = 1e3 bytes.
 All in eval mode and float32 (TF32 off), with random weights and images in [0, 255], after a warm-up.
 """
 
-import os
-import platform
 import re
-import subprocess
-import sys
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator
@@ -44,7 +40,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from benchmarks.machine import cores, finish, settings_of_a_run
+from benchmarks.machine import cores, describe, settings_of_a_run, wait_for
 from benchmarks.networks import registry
 from benchmarks.training import kernels
 from benchmarks.training.engine import installed
@@ -100,36 +96,6 @@ def profile(
             files.write_json(path, {"format": FORMAT, "machine": description, "rows": list(rows.values())})
             announce(row)
     return path
-
-
-def describe(name: str | None = None) -> dict:
-    """The machine in words; `name` defaults to its processor, cores and GPU, never to its host name."""
-    cpu = _cpu_model()
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return {
-        "name": name or ", ".join([cpu, f"{cores()} cores", *([gpu] if gpu else [])]),
-        "cpu": cpu,
-        "cores": cores(),
-        "memory_gb": round(memory / 1e9),
-        "device": gpu or "cpu",
-        "system": platform.system(),
-        "python": ".".join(platform.python_version_tuple()[:2]),
-        "torch": torch.__version__,
-    }
-
-
-def _cpu_model() -> str:
-    if sys.platform == "darwin":
-        asked = subprocess.run(
-            ["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True, check=False
-        )
-        return asked.stdout.strip() or platform.machine()
-    try:
-        found = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
-    except OSError:
-        found = None
-    return found[1].strip() if found else platform.machine()
 
 
 def _slug(name: str) -> str:
@@ -213,7 +179,7 @@ def _passes(network: nn.Module, images: Tensor, at_most: int, at_least: int, lim
     while len(timed) < at_least or (len(timed) < at_most and time.perf_counter() - begun < limit):
         start = time.perf_counter()
         network(images)
-        finish(images.device)
+        wait_for(images.device)
         timed.append(time.perf_counter() - start)
     return timed
 
@@ -242,11 +208,11 @@ def _peak_memory(network: nn.Module, image: Tensor, device: torch.device) -> int
     if device.type != "cuda":
         return live_bytes(network, image)
     network(image)  # the libraries' workspaces, which stay allocated, are no network's
-    finish(device)
+    wait_for(device)
     before = torch.cuda.memory_allocated(device)
     torch.cuda.reset_peak_memory_stats(device)
     network(image)
-    finish(device)
+    wait_for(device)
     held = sum(tensor.nbytes for tensor in (*network.parameters(), *network.buffers(), image))
     return held + torch.cuda.max_memory_allocated(device) - before
 

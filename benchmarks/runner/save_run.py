@@ -1,10 +1,8 @@
 """What a cell leaves behind: config.json before the first step; results, and report.json last, after the final one."""
 
-import os
 import platform
 from dataclasses import asdict
 from datetime import UTC, datetime
-from hashlib import sha256
 from pathlib import Path
 
 import pandas as pd
@@ -12,16 +10,15 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
+from benchmarks import machine
 from benchmarks.datasets import PreparedSet
-from benchmarks.machine import cores, peak_memory_mb
 from benchmarks.networks import registry
 from benchmarks.networks.identity import identity
 from benchmarks.objectives import losses
 from benchmarks.protocol.recipe import Recipe
+from benchmarks.runner.evaluate import Scores
 from benchmarks.training.checkpoint import CHECKPOINT
 from benchmarks.training.engine import TORCH, Engine
-from benchmarks.training.loop import Data, evaluate
-from benchmarks.training.pixel_counts import predicted
 from benchmarks.training.replicas import Replicas, scored_network
 from results import files
 from results.cell import Cell
@@ -29,8 +26,6 @@ from results.errors import RequestError
 from results.installation import code_version
 from results.metrics import COUNT_COLUMNS, per_image_mean, pooled
 from results.runs import FORMAT
-
-PICTURED = 32  # test images, chosen by id hash, whose predictions are kept for the qualitative figure
 
 PRECISIONS = {"fp32": "fp32, TF32 off", "bf16": "bf16 autocast; weights, loss and AdamW fp32, TF32 off"}
 
@@ -110,12 +105,9 @@ def one_identity(cell: Cell, root: Path, *, finished: bool = False) -> None:
         )
 
 
-def finish(replicas: Replicas, cells: list[Cell], prepared: PreparedSet, data: Data, root: Path) -> None:
-    """Score the best weights on the test split, once, and write each replica's folder."""
-    _, pixel_counts = evaluate(replicas, data.test, replicas.best)
-    test = prepared.split(replicas.recipe.split).test
-    ids = [prepared.ids[row] for row in test]
-    _write_masks(replicas, cells, ids, data, root)
+def finish(replicas: Replicas, cells: list[Cell], scores: Scores, root: Path) -> None:
+    """Write each replica's folder: what it scored on the test split and with which weights, or why it failed."""
+    _write_masks(replicas, cells, scores, root)
     network = scored_network(replicas.name)
     for k, (cell, progress) in enumerate(zip(cells, replicas.progress, strict=True)):
         folder = cell.folder(root)
@@ -124,8 +116,8 @@ def finish(replicas: Replicas, cells: list[Cell], prepared: PreparedSet, data: D
             reason = f"the loss of epoch {progress.failed_at} is not finite"
             files.write_json(folder / "failed.json", {"epoch": progress.failed_at, "reason": reason})
             continue
-        table = pd.DataFrame(pixel_counts[k].cpu().numpy(), columns=list(COUNT_COLUMNS))
-        files.write_csv(folder / "per_image.csv", table.assign(id=ids)[["id", *COUNT_COLUMNS]])
+        table = pd.DataFrame(scores.counts[k], columns=list(COUNT_COLUMNS))
+        files.write_csv(folder / "per_image.csv", table.assign(id=list(scores.ids))[["id", *COUNT_COLUMNS]])
         weights = {name: replicas.best[name][k].contiguous().cpu() for name in network.state_dict()}
         save_file(weights, folder / "weights.safetensors")
         report = _report(replicas, k, table, sum(p.numel() for p in network.parameters()))
@@ -137,6 +129,7 @@ def finish(replicas: Replicas, cells: list[Cell], prepared: PreparedSet, data: D
 def _report(replicas: Replicas, k: int, table: pd.DataFrame, parameters: int) -> dict:
     """The measured part of report.json for replica k."""
     progress, counts = replicas.progress[k], table[list(COUNT_COLUMNS)].to_numpy()
+    peak = machine.peak_memory_mb(replicas.device)
     return {
         "metrics": pooled(counts),
         "per_image_mean": per_image_mean(counts),
@@ -147,37 +140,22 @@ def _report(replicas: Replicas, k: int, table: pd.DataFrame, parameters: int) ->
         "seconds": round(progress.seconds, 3),
         "seeds_side_by_side": len(replicas),
         "images_per_second": round(progress.images / progress.seconds, 3),
-        "peak_memory_mb": round(peak_memory_mb(replicas.device), 1),
+        "peak_memory_mb": None if peak is None else round(peak, 1),
         "code": code_version(),
         "torch": torch.__version__,
         "python": platform.python_version(),
-        "device": torch.cuda.get_device_name() if replicas.device.type == "cuda" else "cpu",
+        "device": machine.device_name(replicas.device),
         "engine": replicas.engine.record(),
         "precision": PRECISIONS[replicas.recipe.precision],
         "eager_because": replicas.eager_because,
-        "host": {
-            "machine": platform.machine(),
-            "system": platform.system(),
-            "cpus": os.cpu_count(),
-            "cores": cores(),
-            "threads": torch.get_num_threads(),
-        },
+        "host": machine.host(),
         "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
 
-def pictured(ids: list[str]) -> list[str]:
-    """The ids whose predictions are kept: the first by SHA-256 of "picture:" + id, the same for every network."""
-    return sorted(ids, key=lambda name: sha256(f"picture:{name}".encode()).hexdigest())[:PICTURED]
-
-
-def _write_masks(replicas: Replicas, cells: list[Cell], ids: list[str], data: Data, root: Path) -> None:
+def _write_masks(replicas: Replicas, cells: list[Cell], scores: Scores, root: Path) -> None:
     """1-bit PNG predictions of the pictured test images, for the seeds that did not fail."""
-    for name in pictured(ids):
-        row = ids.index(name)
-        with torch.no_grad():
-            images, _ = data.test.plain(row, row + 1)
-            masks = predicted(replicas.logits(images, replicas.best))[:, 0, 0].cpu().numpy()  # (R, H, W)
+    for name, masks in scores.masks.items():
         for cell, progress, mask in zip(cells, replicas.progress, masks, strict=True):
             if progress.failed_at is None:
                 path = cell.folder(root) / "masks" / f"{name}.png"
