@@ -5,11 +5,11 @@ Accuracies and counts are told apart: a count of parameters needs no training, a
 
 from collections.abc import Mapping, Sequence
 
-from reports.comparison.compare import DATASETS, RECIPE, SEEDS, PaperTable, Tally, Verdict, tally
+from reports.comparison.join import DATASETS, RECIPE, SEEDS, PaperTable, Tally, Verdict, tally
 from reports.evidence import Evidence
 from reports.statistics.standing import Standing, standing
 from reports.tables.grid import percent
-from reports.tables.supplements import blocks_of_runs, rows_of
+from reports.tables.efficiency import blocks_of_runs, rows_of
 from results.metrics import metric_named
 from results.runs import Run
 

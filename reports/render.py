@@ -4,10 +4,10 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from reports.comparison.compare import load_everything, table
+from reports.comparison.join import load_everything, table
 from reports.evidence import TABLES
-from reports.figures.gallery import illustrate
-from reports.figures.qualitative import Photographs
+from reports.figures.all import illustrate
+from reports.figures.predictions import Photographs
 from reports.formats.html.page import page
 from reports.tables.grid import Grid, to_csv, to_latex, to_markdown
 from reports.tables.paper import all_grids

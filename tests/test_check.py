@@ -7,7 +7,7 @@ import pytest
 
 from reports.check.accepted import accept
 from reports.check.check import CheckResult, Item, Status, check
-from reports.comparison.compare import Tally, Verdict, load_everything
+from reports.comparison.join import Tally, Verdict, load_everything
 from results import files
 from results.errors import RequestError
 from tests import fake_runs

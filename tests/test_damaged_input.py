@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from reports.check.check import check
-from reports.comparison.compare import load_everything, table
+from reports.comparison.join import load_everything, table
 from reports.tables.grid import to_csv, to_latex, to_markdown
 from reports.tables.paper import all_grids
 from results.runs import Problem

@@ -9,11 +9,11 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from reports.comparison.compare import Block, load_everything, table
+from reports.comparison.join import Block, load_everything, table
 from reports.figures import curves, scatter
 from reports.figures.labels import MARK, Name, write_names
-from reports.figures.pictures import style
-from reports.figures.qualitative import (
+from reports.figures.style import style
+from reports.figures.predictions import (
     BY_HASH,
     COLOURS,
     STRENGTH,

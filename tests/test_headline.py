@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from reports.check.check import check
-from reports.comparison.compare import load_everything, table
+from reports.comparison.join import load_everything, table
 from reports.evidence import TABLES
 from reports.headline import headline
 from tests import fake_runs

@@ -12,7 +12,7 @@ from benchmarks import __main__ as command_line
 from benchmarks.measuring import complexity, live_counts
 from benchmarks.networks import registry
 from reports.check.check import Status, check
-from reports.comparison.compare import load_everything
+from reports.comparison.join import load_everything
 from reports.tables.paper import all_grids
 from results import files
 from results.errors import RequestError

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from reports.comparison.compare import Verdict
+from reports.comparison.join import Verdict
 from reports.render import render
 from tests import fake_runs
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from reports.check.check import Status, check
-from reports.comparison.compare import load_everything
+from reports.comparison.join import load_everything
 from reports.comparison.published_pairs import allowed_dsc, dsc_of, published_pairs
-from reports.tables.statistics_tables import published_pairs_grid
+from reports.tables.statistics import published_pairs_grid
 from results import files
 from results.published import published_table
 from tests import fake_runs

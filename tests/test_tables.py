@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reports.comparison.compare import load_everything
+from reports.comparison.join import load_everything
 from reports.tables.grid import Cell, Column, Grid, GridRow, escape_latex, to_csv, to_latex, to_markdown
 from reports.tables.paper import all_grids
 from results.metrics import DEFINITIONS, METRICS

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from reports.comparison.compare import measure
+from reports.comparison.join import measure
 from results import files
 from results.errors import RequestError
 from results.metrics import METRICS

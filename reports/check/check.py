@@ -21,7 +21,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from reports.check.accepted import compare_with_baseline
-from reports.comparison.compare import (
+from reports.comparison.join import (
     OUTSIDE,
     RECIPE,
     CountComparison,

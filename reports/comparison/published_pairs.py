@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from reports.comparison.compare import SEEDS
+from reports.comparison.join import SEEDS
 from reports.evidence import TABLES, Evidence
 
 HALF_A_DIGIT = 0.00005  # of a fraction: the paper prints percent with two decimals

@@ -13,8 +13,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from reports.comparison.compare import Block
-from reports.figures.pictures import BLUE, INK, ORANGE, Picture, label, picture, style
+from reports.comparison.join import Block
+from reports.figures.style import BLUE, INK, ORANGE, Picture, label, picture, style
 from results.runs import Problem, Run
 
 COLUMNS = ("epoch", "train_loss", "validation_loss", "validation_miou")

@@ -14,10 +14,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from reports.comparison.compare import DATASETS, Block, Row
+from reports.comparison.join import DATASETS, Block, Row
 from reports.evidence import Profile
 from reports.figures.labels import Name, Point, write_names
-from reports.figures.pictures import BLUE, INK, PAPER, READING, Picture, label, picture, style
+from reports.figures.style import BLUE, INK, PAPER, READING, Picture, label, picture, style
 
 COLOURS = "cividis"  # made for colour-blind eyes; grows lighter with cost, so it survives a grey print
 GFLOPS = LogNorm(0.04, 20.0)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
-from reports.comparison.compare import Verdict
+from reports.comparison.join import Verdict
 
 NOT_MEASURED, NOT_PUBLISHED, NOT_COUNTED = "not measured", "not published", "not counted"
 UNREADABLE, NOTHING = "unreadable", "n/a"

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 
-from reports.comparison.compare import (
+from reports.comparison.join import (
     COUNTS,
     TOLERANCES,
     Block,
@@ -28,14 +28,14 @@ from reports.tables.grid import (
     percent,
     slug,
 )
-from reports.tables.statistics_tables import (
+from reports.tables.statistics import (
     definition_grids,
     pair_grids,
     published_pairs_grid,
     rank_grids,
     statistics_grids,
 )
-from reports.tables.supplements import blocks_of_runs, counts_grid, efficiency_grids, rows_of
+from reports.tables.efficiency import blocks_of_runs, counts_grid, efficiency_grids, rows_of
 from results.metrics import metric_named
 
 HOW_TO_READ = (

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from reports.comparison.compare import DATASETS, SEEDS
+from reports.comparison.join import DATASETS, SEEDS
 from reports.evidence import Evidence
 from reports.tables.grid import percent, slug
 from results.runs import Run

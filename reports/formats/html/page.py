@@ -10,7 +10,7 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from reports.comparison.compare import (
+from reports.comparison.join import (
     DATASETS,
     OUTSIDE,
     RECIPE,
@@ -22,8 +22,8 @@ from reports.comparison.compare import (
     tally,
 )
 from reports.evidence import Evidence
-from reports.figures.gallery import Gallery
-from reports.figures.pictures import INK, PAPER, Picture
+from reports.figures.all import Gallery
+from reports.figures.style import INK, PAPER, Picture
 from reports.headline import headline
 from reports.tables.data_sets import FACT_HEADINGS, SCORE_HEADINGS, data_facts
 from reports.tables.grid import (
@@ -38,7 +38,7 @@ from reports.tables.grid import (
     slug,
 )
 from reports.tables.provenance import provenance, split_words
-from reports.tables.supplements import blocks_of_runs
+from reports.tables.efficiency import blocks_of_runs
 from results.metrics import METRICS
 from results.runs import Problem, Run
 

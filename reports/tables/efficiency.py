@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 
-from reports.comparison.compare import COUNTS as COLUMNS
-from reports.comparison.compare import CountComparison, PaperTable, Row, Verdict, count
+from reports.comparison.join import COUNTS as COLUMNS
+from reports.comparison.join import CountComparison, PaperTable, Row, Verdict, count
 from reports.evidence import Evidence, Profile
 from reports.tables.grid import NOT_COUNTED, NOT_MEASURED, NOT_PUBLISHED, NOTHING, Cell, Column, Grid, GridRow, slug
 from results.runs import Run

@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from reports.comparison.compare import DATASETS, RECIPE, Block, PaperTable, Row
+from reports.comparison.join import DATASETS, RECIPE, Block, PaperTable, Row
 from reports.evidence import Evidence
 from reports.figures import curves, scatter
-from reports.figures.pictures import Picture
-from reports.figures.qualitative import Photographs, qualitative
+from reports.figures.style import Picture
+from reports.figures.predictions import Photographs, qualitative
 from reports.tables.grid import Grid, slug
 from results.errors import RequestError
 from results.runs import Problem

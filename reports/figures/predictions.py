@@ -14,8 +14,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from scipy.ndimage import binary_erosion
 
-from reports.comparison.compare import Block, Row
-from reports.figures.pictures import INK, PAPER, Picture, label
+from reports.comparison.join import Block, Row
+from reports.figures.style import INK, PAPER, Picture, label
 from results.errors import RequestError
 from results.metrics import METRICS
 from results.runs import Problem, Run

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reports.comparison.compare import (
+from reports.comparison.join import (
     AT_PRINTED_DIGITS,
     TOLERANCE_REASON,
     TOLERANCES,

@@ -9,7 +9,7 @@ from typing import Any
 import matplotlib
 from matplotlib.figure import Figure
 
-from reports.comparison.compare import Row
+from reports.comparison.join import Row
 
 INK = "#1b2330"  # text, axes and outlines; the page turns it into the colour of its text
 PAPER = "#ffffff"  # what is not filled; the page turns it into the colour of its background

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from reports.comparison.compare import Row
+from reports.comparison.join import Row
 from reports.comparison.expected import DATASETS
 from reports.comparison.published_pairs import PublishedPair, dsc_of, published_pairs
 from reports.evidence import Evidence
@@ -24,7 +24,7 @@ from reports.statistics.contrasts import (
 )
 from reports.statistics.ranks import WHAT_THE_RANKS_SAY, ranks
 from reports.tables.grid import Cell, Column, Grid, GridRow, percent, slug
-from reports.tables.supplements import READING, label_cell
+from reports.tables.efficiency import READING, label_cell
 from results.metrics import DEFINITIONS, METRICS, Metric
 from results.runs import Run
 
