@@ -162,7 +162,7 @@ def test_synthetic_data_show_published_numbers_for_orientation_only(tmp_path: Pa
     fake_runs.write_suite(tmp_path, {"unet": 0.85}, dataset="synthetic", recipe="quick")
     found = block(table("table1", load_everything(tmp_path)), "synthetic", "quick")
     comparison = found.rows[0].comparisons["miou"]
-    assert found.orientation
+    assert found.reference_only
     assert comparison.published == pytest.approx(0.7464)
     assert comparison.difference is None
     assert comparison.verdict is Verdict.INCOMPLETE
@@ -183,7 +183,7 @@ def test_other_networks_join_table_1_and_single_modules_table_2(tmp_path: Path) 
     ]
     assert [failure.cell.seed for failure in first.rows[16].failures] == [3]
     assert [row.network for row in second.rows if row.runs] == ["aulunet_akf"]
-    assert [row.network for row in first.rows if row.reading] == [
+    assert [row.network for row in first.rows if row.interpretation] == [
         "aulunet_v1",
         "aulunet_v2",
         "aulunet_v1_pooled",

@@ -106,7 +106,7 @@ def test_figure_2_without_runs_shows_what_was_published_and_says_so(tmp_path: Pa
 
 def test_measured_marks_take_our_counts_and_published_ones_the_print(block: Block) -> None:
     row = next(row for row in block.rows if row.network == "malunet")
-    pair = scatter.by_parameters(row, orientation=False)
+    pair = scatter.by_parameters(row, reference_only=False)
     assert pair.published is not None
     assert pair.measured is not None
     assert (pair.published.x, pair.measured.x) == (0.175, 0.177943)
@@ -116,7 +116,7 @@ def test_measured_marks_take_our_counts_and_published_ones_the_print(block: Bloc
 def test_published_numbers_of_another_data_set_are_not_drawn(tmp_path: Path) -> None:
     fake_runs.write_run(tmp_path, dataset="synthetic", recipe="quick", network="unet")
     synthetic = block_of(tmp_path, "synthetic")
-    assert all(scatter.by_parameters(row, synthetic.orientation).published is None for row in synthetic.rows)
+    assert all(scatter.by_parameters(row, synthetic.reference_only).published is None for row in synthetic.rows)
 
 
 def test_latency_is_drawn_for_profiled_networks_with_the_machine_in_words(block: Block, tmp_path: Path) -> None:

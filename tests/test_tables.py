@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from reports.comparison.join import load_everything
-from reports.tables.grid import Cell, Column, Grid, GridRow, escape_latex, to_csv, to_latex, to_markdown
+from reports.tables.grid import TableCell, Column, Grid, GridRow, escape_latex, to_csv, to_latex, to_markdown
 from reports.tables.paper import all_grids
 from results.metrics import DEFINITIONS, METRICS
 from tests import fake_runs
@@ -37,7 +37,7 @@ def grids(root: Path) -> dict[str, list[Grid]]:
     return all_grids(load_everything(root))
 
 
-def cells(grid: Grid, network: str) -> dict[str, Cell]:
+def cells(grid: Grid, network: str) -> dict[str, TableCell]:
     row = next(row for row in grid.rows if row.key == network)
     return {column.key: cell for column, cell in zip(grid.columns, row.cells, strict=True)}
 
@@ -227,7 +227,7 @@ def test_latency_with_kernels_is_a_column_of_its_own(grids: dict[str, list[Grid]
 
 def test_markdown_and_latex_escape() -> None:
     columns = [Column("a", "A_b", "%"), Column("b", "B", kind="number")]
-    grid = Grid("x", "Title & more", "100 %", columns, [GridRow("k", [Cell("a|b_c"), Cell("1 ± 2", bold=True)])])
+    grid = Grid("x", "Title & more", "100 %", columns, [GridRow("k", [TableCell("a|b_c"), TableCell("1 ± 2", bold=True)])])
     assert r"| a\|b_c | **1 ± 2** |" in to_markdown([grid])
     assert r"a|b\_c & \textbf{1 $\pm$ 2} \\" in to_latex([grid])
     assert escape_latex("a_b & 5 % #1 {x} ~^\\") == (
@@ -238,7 +238,7 @@ def test_markdown_and_latex_escape() -> None:
 def test_latex_compiles(tmp_path: Path, grids: dict[str, list[Grid]]) -> None:
     if shutil.which("pdflatex") is None:
         pytest.skip("pdflatex is not installed (Debian: texlive-latex-base texlive-latex-recommended)")
-    many = [GridRow(str(k), [Cell(f"row_{k}"), Cell("1 ± 2")]) for k in range(60)]
+    many = [GridRow(str(k), [TableCell(f"row_{k}"), TableCell("1 ± 2")]) for k in range(60)]
     long = Grid("long", "Long", "Breaks over pages.", [Column("a", "A"), Column("b", "B")], many, ["A note."])
     for name, found in {**grids, "long": [long]}.items():
         (tmp_path / f"{name}.tex").write_text(to_latex(found), encoding="utf-8")

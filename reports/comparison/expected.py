@@ -5,36 +5,8 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
+from reports.comparison.names import REFERENCE_ONLY
 from reports.evidence import Evidence
-
-ORIENTATION = {
-    "synthetic": "isic2018"
-}  # data without published numbers -> data whose numbers are shown for orientation
-DATASETS = {"isic2017": "ISIC2017", "isic2018": "ISIC2018", "synthetic": "Synthetic lesions"}
-
-_WIDTHS = "Our reading: the released code has no switch for it, and the widths are inferred from the printed counts."
-_POOLED = "Our second reading of the row above it: the released widths and an LSG gate from pooled features."
-_THREE = (
-    "Our reading: the released code has two branches only; a softmax over three is inferred from the printed counts."
-)
-READINGS = {
-    "aulunet_v1": _WIDTHS,
-    "aulunet_v2": _WIDTHS,
-    "aulunet_v1_pooled": _POOLED,
-    "aulunet_v2_pooled": _POOLED,
-    "aulunet_d123": _THREE,
-    "aulunet_d135": _THREE,
-    "aulunet_d157": _THREE,
-    "aulunet_d357": _THREE,
-}
-
-_ALONE = "Not in the paper: where AKF is absent, a depthwise 3x3 convolution and a PointConv stand in its place."
-NOTES = {
-    "aulunet_akf": "Not in the paper: AKF without RGF and LSG.",
-    "aulunet_rgf": _ALONE,
-    "aulunet_lsg": _ALONE,
-    "aulunet_rgf_lsg": _ALONE,
-}
 
 
 @dataclass(frozen=True)
@@ -52,7 +24,10 @@ LAYOUTS = {
         "Table 1",
         "AULUNet and the networks it is compared with.",
         ("miou", "dsc"),
-        (("aulunet_v1_pooled", "AULUNet-v1 (second reading)"), ("aulunet_v2_pooled", "AULUNet-v2 (second reading)")),
+        (
+            ("aulunet_v1_pooled", "AULUNet-v1 (second interpretation)"),
+            ("aulunet_v2_pooled", "AULUNet-v2 (second interpretation)"),
+        ),
     ),
     "table2": Layout(
         "Table 2",
@@ -67,33 +42,33 @@ LAYOUTS = {
     ),
     "table3": Layout("Table 3", "Dilations of AKF's branches.", ("miou", "dsc")),
 }
-PAPER_VENUE = "BMVC25"  # of AULUNet, whose own rows are printed without one
+PAPER_VENUE = "BMVC25"  # of AULUNet, whose own rows are published without one
 GROUPS = {2: "Two branches (sigmoid)", 3: "Three branches (softmax)"}
 
 
 @dataclass(frozen=True)
 class Line:
-    """A row before anything is measured. `printed`: column -> value as printed (percent, M, G) or None: unreadable."""
+    """A row before anything is measured. `published`: column -> value as typed (percent, M, G) or None: unreadable."""
 
     dataset: str
     network: str
     label: str
     venue: str = ""
     group: str = ""
-    orientation: bool = False
+    reference_only: bool = False
     source: str = ""
-    printed: Mapping[str, float | None] = field(default_factory=dict)
+    published: Mapping[str, float | None] = field(default_factory=dict)
 
     def fraction(self, column: str) -> float | None:
-        """A printed percentage as a fraction."""
-        percent = self.printed.get(column)
+        """A published percentage as a fraction."""
+        percent = self.published.get(column)
         return None if percent is None else percent / 100
 
 
 def lines(name: str, dataset: str, recipe: str, evidence: Evidence) -> list[Line]:
     """Rows of one block of a table: the paper's in its order, then ours, then whatever else was run there."""
     table = evidence.published[name]
-    source = ORIENTATION.get(dataset, dataset)
+    source = REFERENCE_ONLY.get(dataset, dataset)
     typed = table[table["dataset"] == source]
     if typed.empty:
         typed = table.drop_duplicates("model")
@@ -115,7 +90,7 @@ def networks(name: str, evidence: Evidence) -> set[str]:
 
 def _typed(row: dict, dataset: str, source: str) -> Line:
     text = {"model", "label", "venue", "dataset", "source", "dilations", "gate", "branches", "akf", "rgf", "lsg"}
-    printed = {key: None if pd.isna(value) else float(value) for key, value in row.items() if key not in text}
+    published = {key: None if pd.isna(value) else float(value) for key, value in row.items() if key not in text}
     venue = row.get("venue")
     return Line(
         dataset=dataset,
@@ -123,9 +98,9 @@ def _typed(row: dict, dataset: str, source: str) -> Line:
         label=str(row["label"]),
         venue=venue if isinstance(venue, str) else PAPER_VENUE,
         group=GROUPS.get(row.get("branches", 0), ""),
-        orientation=dataset != source,
+        reference_only=dataset != source,
         source=str(row.get("source", "")),
-        printed=printed,
+        published=published,
     )
 
 
