@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from reports.comparison.expected import LAYOUTS, Line, lines, networks
-from reports.comparison.names import DATASETS, INTERPRETATIONS, MARK, NOTES, REFERENCE_ONLY, place
+from reports.comparison.names import DAGGER, DATASETS, INTERPRETATIONS, NOTES, REFERENCE_ONLY, place
 from reports.comparison.verdict import AT_PRINTED_DIGITS, OUTSIDE, RECIPE, SEEDS, TOLERANCES, Verdict, verdict
 from reports.evidence import Documented, Evidence
 from results.runs import Failure, Run
@@ -98,7 +98,7 @@ class Row:
     @property
     def marked_label(self) -> str:
         """The label, marked where the architecture is our interpretation."""
-        return f"{self.label}{MARK}" if self.interpretation else self.label
+        return f"{self.label}{DAGGER}" if self.interpretation else self.label
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ The only place where the report says which architectures are our interpretation 
 DATASETS = {"isic2017": "ISIC2017", "isic2018": "ISIC2018", "synthetic": "Synthetic lesions"}
 REFERENCE_ONLY = {"synthetic": "isic2018"}  # data without published numbers -> data whose numbers are shown instead
 
-MARK = "†"  # behind the label of a network that is our interpretation of the paper
-MARK_MEANS = (
-    f"{MARK} Our interpretation: the released code has no switch for this network, and the paper's counts alone do not "
-    "decide."
+DAGGER = "†"  # behind the label of a network that is our interpretation of the paper
+DAGGER_NOTE = (
+    f"{DAGGER} Our interpretation: the released code has no switch for this network, and the paper's counts alone do "
+    "not decide."
 )
 _WIDTHS = (
     "Our interpretation: the released code has no switch for it, and the widths are inferred from the published counts."

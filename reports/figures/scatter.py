@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from reports.comparison.join import Block, Row
-from reports.comparison.names import MARK, dataset_label
+from reports.comparison.names import DAGGER, dataset_label
 from reports.figures.labels import Name, Point, write_names
 from reports.figures.style import INK, NAME_SIZE, PANEL, PAPER
 
@@ -95,7 +95,7 @@ def panel(pairs: Sequence[Pair], title: str, x_label: str) -> tuple[Figure, Axes
     bar.ax.set_title("GFLOPs", fontsize=6.5, fontweight="normal", loc="center", pad=4)
     handles = [_handle("o", "published"), _handle("D", "measured, mean ± sd")]
     if any(pair.interpretation for pair in pairs):
-        handles.append(Line2D([], [], linestyle="", label=f"{MARK} our interpretation"))
+        handles.append(Line2D([], [], linestyle="", label=f"{DAGGER} our interpretation"))
     figure.legend(
         handles=handles,
         loc="upper left",
@@ -184,7 +184,7 @@ def key(pairs: Sequence[Pair], block: Block) -> str:
     if block.reference_only:
         sentences.append("No published values exist for this data set.")
     if any(pair.interpretation for pair in pairs):
-        sentences.append(f"{MARK} marks networks that are our interpretation of the paper.")
+        sentences.append(f"{DAGGER} marks networks that are our interpretation of the paper.")
     if any(mark.gflops is None for pair in pairs for mark in pair.marks):
         sentences.append("An unfilled mark has no counted GFLOPs.")
     return " ".join(sentences)

@@ -2,7 +2,7 @@
 
 from reports.comparison.findings import Findings
 from reports.comparison.join import COUNTS, CountComparison, compare_count
-from reports.comparison.names import MARK_MEANS
+from reports.comparison.names import DAGGER_NOTE
 from reports.comparison.verdict import Verdict
 from reports.evidence import Evidence
 from reports.tables.cells import label_cell
@@ -42,7 +42,7 @@ def counts_grid(findings: Findings) -> Grid:
     lines = [_counts_row(network, label_cell(network, known), counts, evidence) for network, counts in found.items()]
     caption = "At 1 x 3 x 256 x 256. Contradicted: our count does not give the published digits, rounded or truncated."
     notes = [] if evidence.complexity else [NOTHING_COUNTED]
-    return Grid("counts", "Parameters and operations", caption, columns, lines, [MARK_MEANS, *notes])
+    return Grid("counts", "Parameters and operations", caption, columns, lines, [DAGGER_NOTE, *notes])
 
 
 def _counts_row(network: str, label: TableCell, found: dict[str, CountComparison], evidence: Evidence) -> GridRow:

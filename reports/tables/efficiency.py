@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from reports.comparison.findings import Findings
 from reports.comparison.join import Row
-from reports.comparison.names import MARK_MEANS
+from reports.comparison.names import DAGGER_NOTE
 from reports.evidence import Profile
 from reports.tables.cells import label_cell
 from reports.tables.grid import NOT_MEASURED, Column, Grid, GridRow, TableCell, slug
@@ -50,7 +50,7 @@ def _efficiency_grid(profile: Profile, known: Mapping[str, Row]) -> Grid:
     described = _machine(machine)
     context = {"machine": machine.get("name", profile.path.stem)}
     caption = f"Inference after warm-up, median (quartiles). {described}."
-    return Grid(slug("efficiency", profile.path.stem), title, caption, columns, rows, [MARK_MEANS], context)
+    return Grid(slug("efficiency", profile.path.stem), title, caption, columns, rows, [DAGGER_NOTE], context)
 
 
 def _plain(value: float | None, key: str) -> TableCell:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 
 from reports.comparison.join import COUNTS, Block, Comparison, CountComparison, PaperTable, Row
-from reports.comparison.names import MARK
+from reports.comparison.names import DAGGER
 from reports.comparison.verdict import TOLERANCES, Verdict
 from reports.tables.grid import (
     NOT_COUNTED,
@@ -172,7 +172,7 @@ def _notes(block: Block, metrics: Iterable[str]) -> list[str]:
     """What a reader must know beside the numbers, in every format."""
     notes = [block.note] if block.note else []
     for note in dict.fromkeys(row.note for row in block.rows if row.interpretation):
-        notes.append(f"{MARK} {', '.join(row.label for row in block.rows if row.note == note)}: {note}")
+        notes.append(f"{DAGGER} {', '.join(row.label for row in block.rows if row.note == note)}: {note}")
     for note in dict.fromkeys(row.note for row in block.rows if row.note and not row.interpretation):
         notes.append(f"{', '.join(row.label for row in block.rows if row.note == note)}: {note}")
     notes += [f"Published numbers of {row.label}: {row.source}." for row in block.rows if ";" in row.source]

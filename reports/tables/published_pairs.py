@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from reports.comparison.findings import Findings
 from reports.comparison.join import Row
-from reports.comparison.names import MARK, MARK_MEANS, dataset_label
+from reports.comparison.names import DAGGER, DAGGER_NOTE, dataset_label
 from reports.comparison.published_pairs import PublishedPair, dsc_of
 from reports.tables.cells import rounded
 from reports.tables.grid import Column, Grid, GridRow, TableCell, percent
@@ -36,7 +36,7 @@ def published_pairs_grid(findings: Findings) -> Grid:
         "that the paper's mIoU is the pooled IoU of the lesion, as here.",
         "Allowed: half a unit of the last published digit of either number, and what the mean over five seeds of a "
         "curved function can lose (for a spread of one point where none is published, at most 0.003 points).",
-        MARK_MEANS,
+        DAGGER_NOTE,
     ]
     rows = [GridRow(each.network, _cells(each, findings.first_rows)) for each in found]
     return Grid("published-pairs", "Do the published mIoU and DSC agree?", caption, columns, rounded(rows), notes)
@@ -48,7 +48,7 @@ def _cells(pair: PublishedPair, known: Mapping[str, Row]) -> list[TableCell]:
     interpretation = pair.network in known and known[pair.network].interpretation
     agreement = words if words in ("agrees", "derived") else "differs"
     return [
-        TableCell(f"{pair.label}{MARK if interpretation else ''}", pair.label),
+        TableCell(f"{pair.label}{DAGGER if interpretation else ''}", pair.label),
         TableCell(pair.table.replace("table", "Table "), pair.table, data={"table": pair.table}),
         TableCell(dataset_label(pair.dataset), pair.dataset, data={"dataset": pair.dataset}),
         TableCell(percent(pair.miou), pair.miou, data={"miou": round(pair.miou, 6)}),

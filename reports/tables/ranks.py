@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from reports.comparison.findings import Findings
 from reports.comparison.join import Row
-from reports.comparison.names import MARK_MEANS, place
+from reports.comparison.names import DAGGER_NOTE, place
 from reports.statistics.block import RunBlock
 from reports.statistics.ranks import WHAT_THE_RANKS_SAY, Rank
 from reports.tables.cells import context, label_cell, rounded
@@ -33,7 +33,7 @@ def _rank_grid(block: RunBlock, known: Mapping[str, Row]) -> Grid:
         "Ranks by pooled mIoU, 1 is best.",
         columns,
         rounded(rows),
-        [WHAT_THE_RANKS_SAY, MARK_MEANS],
+        [WHAT_THE_RANKS_SAY, DAGGER_NOTE],
         context(block),
     )
 
