@@ -36,9 +36,10 @@ def _paper_grid(name: str, filled: PaperTable, block: Block) -> Grid:
     venues = name == "table1"
     columns = [Column("label", "Network"), *([Column("venue", "Venue")] if venues else [])]
     for count in COUNTS:
+        heading = f"{count.heading} ({count.unit})" if count.unit else count.heading
         columns += [
-            Column(f"{count.name}_published", "published", count.unit, "number", count.heading),
-            Column(f"{count.name}_counted", "counted", count.unit, "number", count.heading),
+            Column(f"{count.name}_published", "published", "", "number", heading),
+            Column(f"{count.name}_counted", "counted", "", "number", heading),
         ]
     for metric in filled.metrics:
         columns += _metric_columns(metric)
