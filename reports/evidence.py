@@ -1,17 +1,19 @@
-"""Everything that a report is made of, read once: stored runs, published tables, counts, profiles.
+"""Everything that a report is made of, read once: stored runs, published tables, counts, profiles, shared images.
 
 Nothing here raises for a damaged file: what cannot be used becomes a `Problem` that names the path and the cure, and
 the rest is rendered.
 """
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from results import files, published
+from results import files, leakage, published
 from results.errors import RequestError
 from results.metrics import METRICS
 from results.runs import Failure, Problem, Run, load_runs, of_one_identity
@@ -23,7 +25,7 @@ _KEYS = ("dataset", "model")
 
 @dataclass(frozen=True)
 class Documented:
-    """A disagreement with the print that a person has looked into and typed into contradictions.csv."""
+    """A disagreement with a published number that a person has looked into and typed into contradictions.csv."""
 
     network: str
     column: str  # params_m, gflops, or the name of a metric
@@ -41,6 +43,14 @@ class Profile:
 
 
 @dataclass(frozen=True)
+class Leakage:
+    """What the parts of the data sets share: the two tables of results/leakage.py, empty where there is none."""
+
+    pairs: pd.DataFrame
+    shared: pd.DataFrame
+
+
+@dataclass(frozen=True)
 class Evidence:
     """What is known. `complexity`: network -> counted figures, without those that a counter failed to give."""
 
@@ -51,7 +61,24 @@ class Evidence:
     complexity: dict[str, dict[str, int]]
     profiles: list[Profile]
     documented: list[Documented]
+    leakage: Leakage
     problems: list[Problem]
+
+    @cached_property
+    def _by_network(self) -> dict[tuple[str, str, str], list[Run]]:
+        return by_network(self.runs)
+
+    def runs_of(self, dataset: str, recipe: str, network: str) -> list[Run]:
+        """The runs of one network, in the order of `runs`; none where nothing is stored."""
+        return self._by_network.get((dataset, recipe, network), [])
+
+
+def by_network(runs: Iterable[Run]) -> dict[tuple[str, str, str], list[Run]]:
+    """(data set, recipe, network) -> its runs, both in the order of `runs`."""
+    found: dict[tuple[str, str, str], list[Run]] = {}
+    for run in runs:
+        found.setdefault((run.cell.dataset, run.cell.recipe, run.cell.network), []).append(run)
+    return found
 
 
 def load_everything(root: Path) -> Evidence:
@@ -69,6 +96,7 @@ def load_everything(root: Path) -> Evidence:
         complexity=complexity,
         profiles=_profiles(root, problems),
         documented=_documented(problems),
+        leakage=_leakage(root, problems),
         problems=problems,
     )
 
@@ -179,3 +207,19 @@ def _documented(problems: list[Problem]) -> list[Documented]:
         message = f"the documented contradictions cannot be read ({error})"
         problems.append(Problem(path, message, "restore it from the repository"))
         return []
+
+
+def _leakage(root: Path, problems: list[Problem]) -> Leakage:
+    tables = []
+    for read, name, columns in (
+        (leakage.pairs, leakage.PAIRS_FILE, leakage.PAIR_COLUMNS),
+        (leakage.shared, leakage.SHARED_FILE, leakage.SHARED_COLUMNS),
+    ):
+        try:
+            tables.append(read(root))
+        except RequestError as error:
+            path = leakage.path_of(root, name)
+            message = str(error).removesuffix(f"; {leakage.CURE}.").replace(str(path), "it", 1)
+            problems.append(Problem(path, message, leakage.CURE))
+            tables.append(pd.DataFrame(columns=list(columns)))
+    return Leakage(*tables)

@@ -66,8 +66,8 @@ def profile(
     """
     from benchmarks.machine import device_named
     from benchmarks.measuring import inference
-    from benchmarks.protocol import suites
     from benchmarks.training import engine
+    from results.catalogue import TABLE_1
     from results.installation import results_root
 
     session = session_of(context)
@@ -82,7 +82,7 @@ def profile(
 
     with engine.announcing(session.say):
         path = inference.profile(
-            network or list(suites.TABLE_1),
+            network or list(TABLE_1),
             device_named(device),
             results_root(results),
             size=size,

@@ -225,14 +225,14 @@ FAULTS = [
     # the figure
     Fault(
         "false positives and negatives swapped",
-        "reports/figures/qualitative.py",
+        "reports/figures/predictions.py",
         '"false positive": ~truth & predicted',
         '"false positive": truth & ~predicted',
         FIGURES,
     ),
     Fault(
         "colours of two cases swapped",
-        "reports/figures/qualitative.py",
+        "reports/figures/predictions.py",
         "np.array(COLOURS[case])",
         'np.array(COLOURS.get(case.replace("positive", "negative"), (0, 158, 115)))',
         FIGURES,
