@@ -55,7 +55,12 @@ SUITES = {
             ("aulunet_v3", "aulunet_v1", "aulunet_v2", "ege_unet", "malunet", "unext_s", "lb_unet"),
             recipe="half",
         ),
-        Suite("ablation-modules", "Table 2, and rows it lacks", ("isic2018",), _unique(catalogue.TABLE_2, catalogue.SINGLE_MODULES)),
+        Suite(
+            "ablation-modules",
+            "Table 2, and rows it lacks",
+            ("isic2018",),
+            _unique(catalogue.TABLE_2, catalogue.SINGLE_MODULES),
+        ),
         Suite("ablation-dilations", "Table 3", ("isic2018",), catalogue.TABLE_3),
     )
 }
