@@ -16,7 +16,7 @@ from benchmarks.networks import registry
 from benchmarks.protocol.recipe import RECIPES
 from benchmarks.runner import local, save_run
 from benchmarks.runner.console import Reporter
-from benchmarks.runner.group import Control, GroupSpec, Resources, load_plugin_of, run_alone, run_group
+from benchmarks.runner.group import Control, GroupSpec, Resources, run_alone, run_group
 from benchmarks.training.loop import Interrupted
 from results.cell import Cell
 from results.errors import RequestError
@@ -98,28 +98,25 @@ def test_a_specification_is_plain_data(tmp_path, plugin):
     (spec,), _ = planned(tmp_path / "results", "own")
     assert pickle.loads(pickle.dumps(spec)) == spec
     assert spec.root.is_absolute()
-    assert spec.plugin is not None
-    assert spec.plugin.source == str(plugin)
-    assert spec.plugin.digest == registry.entry("own").plugin.digest
+    assert spec.wanted == registry.Specification("own", str(plugin), registry.entry("own").plugin.digest)
 
 
 def test_a_plugin_that_was_changed_since_is_refused(tmp_path, plugin):
     """In the file that it imports, and in a process that has loaded it, or has not."""
     (spec,), _ = planned(tmp_path / "results", "own")
-    load_plugin_of(spec)
     (tmp_path / "shapes.py").write_text("width = 3\n")
     registry.ENTRIES.pop("own")
     for _ in range(2):
-        with pytest.raises(RequestError, match=r"own\.py was changed since own was planned from it"):
+        with pytest.raises(RequestError, match=r"own\.py have changed since own was planned"):
             run_alone(spec, quiet(), "cpu")
     assert not is_finished(spec.cells[0], spec.root)
 
 
 def test_a_network_of_the_same_name_from_elsewhere_is_refused(tmp_path, plugin):
     (spec,), _ = planned(tmp_path / "results", "own")
-    other = replace(spec, network="aulunet_v3")
-    with pytest.raises(RequestError, match=r"was changed since aulunet_v3 was planned from it \(hash none"):
-        load_plugin_of(other)
+    other = replace(spec, wanted=replace(spec.wanted, name="aulunet_v3"))
+    with pytest.raises(RequestError, match=r"own\.py have changed since aulunet_v3 was planned"):
+        run_alone(other, quiet(), "cpu")
 
 
 def test_other_data_than_planned_are_refused(tmp_path):

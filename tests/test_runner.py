@@ -266,8 +266,8 @@ def begun(seeds: tuple[int, ...], work: local.Job) -> GroupSpec:
     """One group of these seeds, as CUDA has it, of which nothing was trained yet."""
     for cell in cells("aulunet_v3", seeds):
         save_run.begin(cell, work.prepared, work.recipe, work.root)
-    fingerprint = work.prepared.fingerprint
-    return GroupSpec("aulunet_v3", seeds, "synthetic", fingerprint, work.recipe, work.root, engine.TORCH)
+    wanted, fingerprint = registry.specification("aulunet_v3"), work.prepared.fingerprint
+    return GroupSpec(wanted, seeds, "synthetic", fingerprint, work.recipe, work.root, engine.TORCH)
 
 
 def test_groups_that_do_not_fit_into_memory_are_halved(tmp_path, monkeypatch):

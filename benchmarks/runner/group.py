@@ -19,7 +19,6 @@ import torch
 from benchmarks import datasets
 from benchmarks.machine import device_named, full_precision, one_thread
 from benchmarks.networks import registry
-from benchmarks.networks.plugins import Plugin
 from benchmarks.protocol.recipe import Recipe
 from benchmarks.runner import save_run
 from benchmarks.runner.console import Reporter
@@ -38,7 +37,8 @@ from results.errors import RequestError
 class GroupSpec:
     """What one group trains. Plain data: equal specifications give equal numbers, in whatever process."""
 
-    network: str
+    wanted: registry.Specification
+    """The network by name, and its plugin by source and hash."""
     seeds: tuple[int, ...]
     dataset: str
     fingerprint: str
@@ -48,10 +48,13 @@ class GroupSpec:
     """Results folder, in which the cells of this group were begun."""
     engine: Engine
     """What computes, as config.json of the cells records it."""
-    plugin: Plugin | None = None
-    """The user's files that the network comes from, with their hash."""
     deadline: float | None = None
     """When to pause, at the end of an epoch: seconds since 1970; None: when all is done."""
+
+    @property
+    def network(self) -> str:
+        """Its name."""
+        return self.wanted.name
 
     @property
     def cells(self) -> list[Cell]:
@@ -105,22 +108,8 @@ def run_alone(spec: GroupSpec, control: Control, device: str = "auto") -> None:
     device: as `machine.device_named` takes it. Raises what `run_group` and `Resources.found` raise, and RequestError
     where the plugin cannot be loaded or was changed since the group was planned.
     """
-    load_plugin_of(spec)
+    registry.from_specification(spec.wanted)
     run_group(spec, Resources.found(spec, device_named(device)), control)
-
-
-def load_plugin_of(spec: GroupSpec) -> None:
-    """Have the network of the specification registered. Raises RequestError where its plugin is another one by now."""
-    if spec.plugin is None:
-        return
-    if spec.network not in registry.names():
-        registry.load_plugin(spec.plugin.source)
-    here = registry.entry(spec.network).plugin
-    if here is None or here.digest != spec.plugin.digest:
-        raise RequestError(
-            f"{spec.plugin.source} was changed since {spec.network} was planned from it (hash "
-            f"{here.digest[:12] if here else 'none'}, then {spec.plugin.digest[:12]}); run the command again."
-        )
 
 
 def run_group(spec: GroupSpec, resources: Resources, control: Control) -> None:

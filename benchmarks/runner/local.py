@@ -145,16 +145,14 @@ def planned_groups(cells: list[Cell], job: Job) -> list[GroupSpec]:
 
 def _spec(cells: list[Cell], job: Job) -> GroupSpec:
     """Of cells of one network."""
-    network = cells[0].network
     return GroupSpec(
-        network=network,
+        wanted=registry.specification(cells[0].network),
         seeds=tuple(cell.seed for cell in cells),
         dataset=job.prepared.name,
         fingerprint=job.prepared.fingerprint,
         recipe=job.recipe,
         root=job.root.absolute(),
         engine=save_run.engine_of(cells[0], job.root, job.engine),
-        plugin=registry.entry(network).plugin,
         deadline=job.deadline,
     )
 
