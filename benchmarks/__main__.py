@@ -20,6 +20,7 @@ from results.cell import Cell
 from results.errors import RequestError
 from results.metrics import METRICS
 from results.runs import load_runs, of_one_identity
+from results.spread import mean_and_sd
 
 if TYPE_CHECKING:
     import numpy as np
@@ -182,7 +183,7 @@ def _run_data_sets(
     for name in dict.fromkeys(cell.dataset for cell in plan.todo):
         cells = [cell for cell in plan.todo if cell.dataset == name]
         prepared = datasets.load(name, recipe.size)
-        if prepared.data["originals"] is None:
+        if prepared.data.originals is None:
             console.print(
                 f"{name} was prepared by an earlier version, which did not record its originals: its runs will say so. "
                 f"`python -m benchmarks data {name} --from PATH` records them and leaves the pixels as they are.",
@@ -233,9 +234,7 @@ def _clock(seconds: float) -> str:
 
 
 def _show_means(cells: list[Cell], root: Path) -> None:
-    """Mean and standard deviation over seeds of what this request now has, one line a network."""
-    import numpy as np
-
+    """Mean and standard deviation over seeds of what this request now has, one line per network."""
     wanted = set(cells)
     runs, _ = of_one_identity([run for run in load_runs(root).runs if run.cell in wanted])
     if not runs:
@@ -244,8 +243,8 @@ def _show_means(cells: list[Cell], root: Path) -> None:
     for key in dict.fromkeys((cell.dataset, cell.network) for cell in cells):
         mine = [run.metrics for run in runs if (run.cell.dataset, run.cell.network) == key]
         if mine:
-            values = [np.array([metrics[metric.name] for metrics in mine]) * 100 for metric in METRICS]
-            shown = [f"{each.mean():.2f}" + (f" ±{each.std(ddof=1):.2f}" if len(each) > 1 else "") for each in values]
+            spreads = [mean_and_sd([100 * metrics[metric.name] for metrics in mine]) for metric in METRICS]
+            shown = [f"{mean:.2f}" + ("" if sd is None else f" ±{sd:.2f}") for mean, sd in spreads]
             table.add_row(*key, str(len(mine)), *shown)
     console.print(table)
     console.print("`python -m benchmarks report` puts them beside the published numbers.", highlight=False)
@@ -334,6 +333,7 @@ def count(network: Networks = None, plugin: Plugins = None, results: Results = N
 
     from benchmarks.measuring import complexity
     from benchmarks.networks import registry
+    from results.complexity import update
 
     own = registry.names()
     _load(plugin)
@@ -350,7 +350,7 @@ def count(network: Networks = None, plugin: Plugins = None, results: Results = N
     for row in counted[counted["notes"] != ""].itertuples():
         console.print(f"{row.network}: {row.notes}", highlight=False, markup=False)
     if any(name in own for name in names):
-        complexity.write(path, counted, own)
+        update(path, counted, own)
         console.print(str(path), highlight=False)
 
 
@@ -369,15 +369,16 @@ def profile(
     from benchmarks.measuring import inference
     from benchmarks.protocol import suites
     from benchmarks.training import engine
+    from results.profiles import Row
 
     _load(plugin)
     headings = ("latency ms (batch 1)", "with CPU kernels", "images/s (batch 32)", "peak MB", "weights kB")
     table = Table("network", *headings)
 
-    def announce(row: dict) -> None:
-        spreads = (row["latency_ms"], row["kernels_latency_ms"], row["throughput_ips"])
-        medians = ("-" if each is None else f"{each['median']:.1f}" for each in spreads)
-        table.add_row(row["network"], *medians, f"{row['peak_memory_mb']:.0f}", f"{row['weights_kb']:.0f}")
+    def announce(row: Row) -> None:
+        spreads = (row.latency_ms, row.kernels_latency_ms, row.throughput_ips)
+        medians = ("-" if each is None else f"{each.median:.1f}" for each in spreads)
+        table.add_row(row.network, *medians, f"{row.peak_memory_mb:.0f}", f"{row.weights_kb:.0f}")
 
     with engine.announcing(console.print):
         path = inference.profile(
@@ -530,7 +531,7 @@ def _list_runs(root: Path) -> Table:
     table = Table("data set", "recipe", "network", "seed", "mIoU %", "best epoch", "device", "finished")
     for each in stored.runs:
         cell, record = each.cell, each.report
-        best, device, when = (str(record.get(key, "-")) for key in ("best_epoch", "device", "finished_at"))
+        best, device, when = (str(told or "-") for told in (record.best_epoch, record.device, record.finished_at))
         shown = f"{each.metrics['miou'] * 100:.2f}"
         table.add_row(cell.dataset, cell.recipe, cell.network, str(cell.seed), shown, best, device, when)
     for failure in stored.failures:

@@ -63,7 +63,7 @@ def _block(dataset: str, recipe: str, networks: Mapping[str, Sequence[Run]], lab
         sentence = f"{where}, {best} has a mIoU of {value} %."
     else:
         sentence = f"{where}, {best} has the highest mIoU, {value} %{_separated(found, labels)}."
-    earlier = all("cross_entropy" not in run.config for runs in networks.values() for run in runs)
+    earlier = all(run.config.cross_entropy is None for runs in networks.values() for run in runs)
     return sentence + (f" {EARLIER_LOSS}" if earlier else "")
 
 
@@ -88,7 +88,7 @@ def _names(networks: Sequence[str], labels: Mapping[str, str]) -> str:
 def _setting(networks: Mapping[str, Sequence[Run]]) -> str:
     """ "96 px, 15 epochs, 3 seeds" of a block."""
     runs = [run for each in networks.values() for run in each]
-    settings = runs[0].config.get("recipe_settings", {})
+    settings = runs[0].config.recipe_settings
     seeds = sorted({len({run.cell.seed for run in each}) for each in networks.values()})
     many = f"{seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else str(seeds[0])
     parts = [f"{settings[key]} {unit}" for key, unit in (("size", "px"), ("epochs", "epochs")) if key in settings]

@@ -1,6 +1,5 @@
 """Everything that the report shows, as files."""
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from reports.figures.qualitative import Photographs
 from reports.formats.html.page import page
 from reports.tables.grid import Grid, to_csv, to_latex, to_markdown
 from reports.tables.paper import all_grids
+from results import files
 from results.errors import RequestError
 
 WRITERS: dict[str, tuple[str, Callable[[Sequence[Grid]], str]]] = {
@@ -45,16 +45,6 @@ def render(root: Path, output: Path, formats: set[str], pictures: Photographs | 
             contents |= {name: content for picture in drawn for name, content in picture.files.items()}
         if "html" in formats:
             contents["index.html"] = page(evidence, tables, grids, gallery).encode()
-    return [_write(output / name, content) for name, content in contents.items()]
-
-
-def _write(path: Path, content: bytes) -> Path:
-    """Write atomically: readers see the old file or the whole new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_bytes(content)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-    return path
+    for name, content in contents.items():
+        files.write_bytes(output / name, content)
+    return [output / name for name in contents]

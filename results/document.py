@@ -14,11 +14,14 @@ from results import files
 from results.errors import Damaged
 
 NEWER = "read it with the version that wrote it"
+WANTED = {"model_type": "an object", "dict_type": "an object", "tuple_type": "a list"}  # in the words of JSON
 
 Count = Annotated[int, Field(ge=0)]
 Ordinal = Annotated[int, Field(ge=1)]
-Amount = Annotated[float, Field(ge=0)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
+Number = float | int  # a whole one is written again as it was
+Amount = Annotated[Number, Field(ge=0)]
+Positive = Annotated[Number, Field(gt=0)]
+Fraction = Annotated[Number, Field(ge=0, le=1)]
 
 
 class Record(BaseModel):
@@ -52,7 +55,7 @@ class Document(Record):
         version = content.get("format", None if "format" in cls.model_fields else cls.FORMAT)
         if isinstance(version, int) and version > cls.FORMAT:
             message = f"it has format {version}, which is newer than this version reads ({cls.FORMAT})"
-            raise Damaged(path, message, NEWER)
+            raise Damaged(path, message, f"{NEWER}, or {cls.CURE}")
         if version != cls.FORMAT:
             raise Damaged(path, f"it has format {version!r}, this version reads format {cls.FORMAT}", cls.CURE)
         try:
@@ -75,5 +78,5 @@ def _fault(error: ValidationError, content: dict[str, Any]) -> str:
             here = here[part]  # type: ignore[call-overload,index]
     if first["type"] == "missing":
         return f"it has no {'.'.join([*place, str(first['loc'][-1])])}"
-    wanted = first["msg"][:1].lower() + first["msg"][1:]
-    return f"its {'.'.join(place)} is {reprlib.repr(first['input'])}: {wanted}"
+    wanted = WANTED.get(first["type"], first["msg"].replace("Input should be ", "").replace("valid ", ""))
+    return f"its {'.'.join(place)} is {reprlib.repr(first['input'])}, and should be {wanted}"

@@ -3,6 +3,7 @@
 Which file is written when stands in cell.py. Fields that earlier versions did not write are None in what they left.
 """
 
+from pathlib import Path
 from typing import Self
 
 import numpy as np
@@ -10,7 +11,8 @@ import pandas as pd
 from pydantic import Field, JsonValue
 
 from results.cell import Cell
-from results.document import Amount, Count, Document, Fraction, Ordinal, Record
+from results.document import Amount, Count, Document, Fraction, Number, Ordinal, Record
+from results.errors import Damaged
 from results.metrics import COUNT_COLUMNS
 from results.table import Column, Table
 
@@ -55,7 +57,7 @@ class Originals(Record):
     """Share of mask pixels that are neither 0 nor 255."""
 
 
-class Data(Record):
+class DataRecord(Record):
     """What is known of the images and masks beyond their fingerprint."""
 
     soft_share: Fraction | None = None
@@ -64,7 +66,7 @@ class Data(Record):
     """The files that the set was made from, or "drawn"."""
 
 
-class EngineVersion(Record):
+class EngineRecord(Record):
     """What computes a training step: "torch", or "kernels" with the versions of their compiler."""
 
     name: str
@@ -127,7 +129,7 @@ class Config(OfCell):
     """From the authors' training, sentences."""
     base_recipe: str | None = None
     """The recipe that the one of this run changes."""
-    recipe_settings: dict[str, JsonValue] = {}
+    recipe_settings: dict[str, JsonValue] = Field({})
     """Every setting of the recipe by its name there."""
     cross_entropy: str | None = None
     """How the loss takes the logarithm of probabilities near 0, in words."""
@@ -135,9 +137,9 @@ class Config(OfCell):
     """Hex SHA-256 of size, ids and pixels of the prepared data set."""
     size: Count | None = None
     """Side of the images, pixels."""
-    data: Data | None = None
+    data: DataRecord | None = None
     split: Split
-    engine: EngineVersion | None = None
+    engine: EngineRecord | None = None
     """None: of a version before there were kernels, torch."""
     code: Code | None = None
 
@@ -149,13 +151,13 @@ class Report(OfCell):
     identity: str | None = None
     metrics: dict[str, Fraction]
     """Pooled metrics of the scored split, by key."""
-    per_image_mean: dict[str, Fraction] = {}
+    per_image_mean: dict[str, Fraction] = Field({})
     """Means over images of each image's own metrics: other numbers under the same keys."""
     best_epoch: Ordinal | None = None
     """The epoch with the lowest validation loss, whose weights were scored."""
     epochs: Ordinal | None = None
     """That were trained."""
-    validation_loss: float | None = None
+    validation_loss: Number | None = None
     """Of the best epoch."""
     parameters: Count | None = None
     """Of the network that was scored."""
@@ -172,7 +174,7 @@ class Report(OfCell):
     python: str | None = None
     device: str | None = None
     """ "cpu", or the name of the GPU."""
-    engine: EngineVersion | None = None
+    engine: EngineRecord | None = None
     precision: str | None = None
     eager_because: str | None = None
     """Why the training step was not captured as a CUDA graph."""
@@ -201,6 +203,14 @@ class History(Table):
         Column("validation_dsc", float, low=0, high=1, empty=True),
     )
     KEY = ("epoch",)
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """As in Table; a history has at least one epoch."""
+        history = super().read(path)
+        if history.rows.empty:
+            raise Damaged(path, "it has no epochs", cls.CURE)
+        return history
 
 
 class PerImage(Table):

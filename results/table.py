@@ -121,6 +121,6 @@ def _is(column: Column, text: str) -> bool:
 def _kind(column: Column) -> str:
     """ "a whole number", "a number from 0 to 1"."""
     word = "a whole number" if column.kind is int else "a number"
-    if column.low == -math.inf:
-        return word
-    return f"{word} of at least {column.low:g}" if column.high == math.inf else f"{word} from {column.low:g} to {column.high:g}"
+    if column.high != math.inf:
+        return f"{word} from {column.low:g} to {column.high:g}"
+    return word if column.low == -math.inf else f"{word} of at least {column.low:g}"

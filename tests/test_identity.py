@@ -153,7 +153,7 @@ def test_a_config_and_a_report_say_what_was_trained_and_where(tmp_path):
     assert config["identity"] == report["identity"] == identity("tiny")
     assert report["host"]["threads"] == 1
     assert report["host"]["cores"] == machine.cores()
-    assert config["code"]["version"] == report["code"]["version"] == save_run.code_version()["version"]
+    assert config["code"]["version"] == report["code"]["version"] == save_run.code_version().version
 
 
 def test_the_package_version_is_none_where_nothing_is_installed(monkeypatch):
@@ -163,9 +163,9 @@ def test_the_package_version_is_none_where_nothing_is_installed(monkeypatch):
         raise metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(metadata, "version", lambda name: "9.8.7")
-    assert save_run.code_version.__wrapped__()["version"] == "9.8.7"
+    assert save_run.code_version.__wrapped__().version == "9.8.7"
     monkeypatch.setattr(metadata, "version", absent)
-    assert save_run.code_version.__wrapped__()["version"] is None
+    assert save_run.code_version.__wrapped__().version is None
 
 
 def test_a_checkpoint_of_another_network_is_refused(tmp_path, monkeypatch):

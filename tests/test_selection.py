@@ -135,7 +135,7 @@ def test_a_report_says_what_was_done(scored):
             "seconds": 8.0,
             "seeds_side_by_side": 2,
             "images_per_second": 24.0,  # 192 in 8 seconds
-            "code": save_run.code_version(),
+            "code": save_run.code_version().content(),
             "torch": torch.__version__,
             "python": platform.python_version(),
             "device": "cpu",
@@ -223,7 +223,7 @@ def test_a_folder_begun_alike_is_gone_on_with(prepared, tmp_path):
             "scored_on": "test",
             "sizes": {"train": 64, "validation": 16, "test": 32},
         },
-        "code": save_run.code_version(),
+        "code": save_run.code_version().content(),
     }
     assert config | expected == config
     files.write_json(path, config | {"label": "begun before"})
@@ -411,8 +411,8 @@ def test_the_version_says_whether_the_code_was_changed(checkout, changed, dirty)
         (checkout / changed).write_text("2\n")
     head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=checkout, capture_output=True, text=True, check=True)
     version = save_run.code_version()
-    assert version["commit"] == head.stdout.strip()
-    assert version["dirty"] is dirty
+    assert version.commit == head.stdout.strip()
+    assert version.dirty is dirty
 
 
 def test_outside_of_git_there_is_no_version(tmp_path, monkeypatch):
@@ -422,6 +422,6 @@ def test_outside_of_git_there_is_no_version(tmp_path, monkeypatch):
     save_run.code_version.cache_clear()
     try:
         found = save_run.code_version()
-        assert (found["commit"], found["dirty"]) == (None, None)
+        assert (found.commit, found.dirty) == (None, None)
     finally:
         save_run.code_version.cache_clear()

@@ -8,11 +8,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-import numpy as np
-
 from reports.comparison.expected import DATASETS, LAYOUTS, NOTES, ORIENTATION, READINGS, Line, lines, networks
 from reports.evidence import Documented, Evidence, load_everything
 from results.runs import Failure, Run
+from results.spread import mean_and_sd
 
 __all__ = ["DATASETS", "READINGS", "Evidence", "load_everything"]
 
@@ -188,9 +187,8 @@ def measure(runs: Iterable[Run], metric: str) -> Measured | None:
     by_seed = {run.cell.seed: run.metrics[metric] for run in runs}
     if not by_seed:
         return None
-    values = np.array(list(by_seed.values()))
-    sd = float(values.std(ddof=1)) if len(values) > 1 else None
-    return Measured(float(values.mean()), sd, len(values), tuple(sorted(by_seed)))
+    mean, sd = mean_and_sd(list(by_seed.values()))
+    return Measured(mean, sd, len(by_seed), tuple(sorted(by_seed)))
 
 
 def count(column: Count, printed: float | None, network: str, evidence: Evidence) -> CountComparison:
@@ -297,7 +295,7 @@ def _block(name: str, dataset: str, recipe: str, evidence: Evidence) -> Block:
 
 def _settings(rows: list[Row]) -> list[str]:
     """What a recipe that is not the paper's trains with, as a sentence; none where no run is stored."""
-    settings: dict = next((run.config.get("recipe_settings", {}) for row in rows for run in row.runs), {})
+    settings: dict = next((run.config.recipe_settings for row in rows for run in row.runs), {})
     units = {"size": "px", "epochs": "epochs", "batch": "images a batch"}
     said = [f"{settings[name]} {unit}" for name, unit in units.items() if name in settings]
     return [f"Trained with {', '.join(said)}."] if said else []

@@ -18,6 +18,7 @@ from reports.comparison.compare import DATASETS, Block, Row
 from reports.evidence import Profile
 from reports.figures.labels import Name, Point, write_names
 from reports.figures.pictures import BLUE, INK, PAPER, READING, Picture, label, picture, style
+from results.profiles import Spread
 
 COLOURS = "cividis"  # made for colour-blind eyes; grows lighter with cost, so it survives a grey print
 GFLOPS = LogNorm(0.04, 20.0)
@@ -64,7 +65,7 @@ def tradeoff(block: Block, name: str, title: str) -> Picture | None:
 
 def latency(block: Block, profile: Profile, device: str, name: str, title: str) -> Picture | None:
     """Latency at batch 1, measured on one machine's device, against mIoU, with the Pareto fronts."""
-    measured = {row["network"]: row for row in profile.rows if row["device"] == device and row.get("latency_ms")}
+    measured = {row.network: row.latency_ms for row in profile.rows if row.device == device and row.latency_ms}
     rows = [row for row in block.rows if row.network in measured]
     pairs = [pair for row in rows if (pair := by_latency(row, measured[row.network], block.orientation)).marks]
     if not pairs:
@@ -84,16 +85,15 @@ def latency(block: Block, profile: Profile, device: str, name: str, title: str) 
 
 def machine_words(profile: Profile, device: str) -> str:
     """The machine and how it was used, in words: latency is worth nothing without them."""
-    machine, row = profile.machine, next(row for row in profile.rows if row["device"] == device)
-    parts = [str(machine.get("name", profile.path.stem)), str(machine.get("cpu", ""))]
+    machine, row = profile.machine, next(row for row in profile.rows if row.device == device)
+    parts = [machine.name, machine.cpu or ""]
     if device != "cpu":
-        parts.append(str(machine.get("device", device)))
-    if row.get("threads"):
-        parts.append(f"{row['threads']} threads" if row["threads"] != 1 else "1 thread")
-    if row.get("size"):
-        parts.append(f"{row['size']} px")
-    if machine.get("torch"):
-        parts.append(f"torch {machine['torch']}")
+        parts.append(machine.device or device)
+    if row.threads:
+        parts.append(f"{row.threads} threads" if row.threads != 1 else "1 thread")
+    parts.append(f"{row.size} px")
+    if machine.torch:
+        parts.append(f"torch {machine.torch}")
     return ", ".join(part for part in parts if part)
 
 
@@ -105,13 +105,10 @@ def by_parameters(row: Row, orientation: bool) -> Pair:
     return Pair(label(row), _published(row, printed or counted, orientation), _measured(row, counted or printed))
 
 
-def by_latency(row: Row, profiled: dict, orientation: bool) -> Pair:
-    """Both marks stand at the latency of the network's line in a profile."""
-    time = profiled["latency_ms"]
-    spread = None
-    if "q25" in time and "q75" in time:
-        spread = (max(time["median"] - time["q25"], 0.0), max(time["q75"] - time["median"], 0.0))
-    published, measured = _published(row, time["median"], orientation), _measured(row, time["median"], spread)
+def by_latency(row: Row, time: Spread, orientation: bool) -> Pair:
+    """Both marks stand at the network's latency."""
+    spread = (max(time.median - time.q25, 0.0), max(time.q75 - time.median, 0.0))
+    published, measured = _published(row, time.median, orientation), _measured(row, time.median, spread)
     return Pair(label(row), published, measured)
 
 

@@ -13,6 +13,7 @@ from results import data_sets, leakage
 from results.errors import RequestError
 from results.metrics import pooled
 from results.runs import Problem, Run
+from results.schema import DataRecord
 
 PARTS = {"train": "training", "validation": "validation", "test": "test"}
 FACT_HEADINGS = ("data set", "scaled to", "original images", "their masks", "masks as trained on", "fingerprint")
@@ -78,12 +79,12 @@ def _printed(dataset: str) -> str:
 
 def _add_facts(found: DataFacts, runs: Sequence[Run]) -> None:
     """One row per prepared set that runs were trained on; what one run recorded holds for all of its fingerprint."""
-    known: dict[str, dict] = {}
+    known: dict[str, DataRecord] = {}
     for run in runs:
-        data = run.config.get("data")
-        if isinstance(data, dict) and data.get("originals") is not None:
-            known.setdefault(str(run.config.get("fingerprint")), data)
-    sets = {(run.cell.dataset, run.config.get("size", 0), str(run.config.get("fingerprint", ""))) for run in runs}
+        data = run.config.data
+        if data is not None and data.originals is not None:
+            known.setdefault(run.config.fingerprint or "", data)
+    sets = {(run.cell.dataset, run.config.size or 0, run.config.fingerprint or "") for run in runs}
     for dataset, size, fingerprint in sorted(sets):
         data = known.get(fingerprint)
         words = (data_sets.originals_in_words(data), data_sets.masks_in_words(data))
@@ -143,7 +144,7 @@ def _scores(runs: Sequence[Run], pairs: pd.DataFrame, labels: Mapping[str, str])
         groups.setdefault((run.cell.dataset, run.cell.recipe, run.cell.network), []).append(run)
     rows = []
     for (dataset, recipe, network), mine in groups.items():
-        rule = mine[0].config.get("split", {}).get("rule")
+        rule = mine[0].config.split.rule
         searched = pairs[(pairs["dataset"] == dataset) & (pairs["split"] == rule)]
         close = _ids(searched, leakage.NEAR_DUPLICATE)
         wider = close | _ids(searched, leakage.SAME_LESION)

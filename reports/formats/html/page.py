@@ -111,7 +111,7 @@ def _protocol(evidence: Evidence) -> dict[str, object]:
     return {
         "splits": _splits(evidence.runs),
         "share": _lesion_share(evidence),
-        "recipes": {run.cell.recipe: run.config.get("recipe_settings", {}) for run in evidence.runs},
+        "recipes": {run.cell.recipe: run.config.recipe_settings for run in evidence.runs},
         "tolerances": [f"{100 * TOLERANCES[metric.name]:.1f} ({metric.heading})" for metric in METRICS],
         "tolerance_reason": TOLERANCE_REASON,
     }
@@ -131,8 +131,8 @@ def _differences(rows: Sequence[Row], labels: Mapping[str, str], runs: Iterable[
     }
 
 
-def _recorded(run: Run) -> Sequence[object]:
-    return run.config.get("deviations", ())
+def _recorded(run: Run) -> Sequence[str]:
+    return run.config.deviations
 
 
 def inline(picture: Picture) -> Markup:
