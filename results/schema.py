@@ -155,7 +155,7 @@ class Report(OfCell):
     """Means over images of each image's own metrics: other numbers under the same keys."""
     best_epoch: Ordinal | None = None
     """The epoch with the lowest validation loss, whose weights were scored."""
-    epochs: Ordinal | None = None
+    epochs: Count | None = None
     """That were trained."""
     validation_loss: Number | None = None
     """Of the best epoch."""

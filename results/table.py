@@ -29,6 +29,8 @@ class Column:
     """Whether a number may be left out."""
     required: bool = True
     """Whether a file must have the column."""
+    choices: tuple[str, ...] = ()
+    """All that a text may be; empty: anything."""
 
 
 class Table:
@@ -73,10 +75,10 @@ def read_lines(path: Path, cure: str) -> tuple[list[str], list[list[str]]]:
     """Header and lines of a CSV file as text, all of one length. Raises Damaged, with this cure."""
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            header, *lines = csv.reader(file, strict=True)
+            header, *lines = list(csv.reader(file, strict=True)) or [[]]
     except FileNotFoundError:
         raise Damaged(path, "the file is missing", cure) from None
-    except (OSError, ValueError, csv.Error) as error:  # ValueError: no line at all, or not UTF-8
+    except (OSError, ValueError, csv.Error) as error:  # ValueError: not UTF-8
         raise Damaged(path, f"it is not a table ({error})", cure) from None
     lines = [line for line in lines if line]
     if len(set(header)) != len(header):
@@ -90,6 +92,8 @@ def read_lines(path: Path, cure: str) -> tuple[list[str], list[list[str]]]:
 def _values(column: Column | None, texts: Sequence[str]) -> Any:
     """The texts of a column as what it holds. Raises ValueError with a sentence where one of them is something else."""
     if column is None or column.kind is str:
+        if column is not None and column.choices and (unknown := sorted(set(texts) - set(column.choices))):
+            raise ValueError(f"{column.name} is {reprlib.repr(unknown[0])}, not one of {', '.join(column.choices)}")
         return pd.Series(texts, dtype=str)
     given = [text for text in texts if text] if column.empty else texts
     try:

@@ -10,7 +10,7 @@ from reports.comparison.expected import DATASETS
 from reports.evidence import Evidence
 from reports.tables.grid import percent
 from results import data_sets, leakage
-from results.errors import RequestError
+from results.errors import Damaged
 from results.metrics import pooled
 from results.runs import Problem, Run
 from results.schema import DataRecord
@@ -59,16 +59,11 @@ def data_facts(evidence: Evidence, labels: Mapping[str, str]) -> DataFacts:
 def _tables(root: Path, problems: list[Problem]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Both tables; an empty one where the file is damaged."""
     tables = []
-    for read, name, columns in (
-        (leakage.pairs, leakage.PAIRS_FILE, leakage.PAIR_COLUMNS),
-        (leakage.shared, leakage.SHARED_FILE, leakage.SHARED_COLUMNS),
-    ):
+    for read, columns in ((leakage.pairs, leakage.PAIR_COLUMNS), (leakage.shared, leakage.SHARED_COLUMNS)):
         try:
             tables.append(read(root))
-        except RequestError as error:
-            path = leakage.path_of(root, name)
-            message = str(error).removesuffix(f"; {leakage.CURE}.").replace(str(path), "it", 1)
-            problems.append(Problem(path, message, leakage.CURE))
+        except Damaged as damage:
+            problems.append(damage.problem)
             tables.append(pd.DataFrame(columns=list(columns)))
     return tables[0], tables[1]
 
