@@ -12,7 +12,6 @@ from typing import Any, Self
 import numpy as np
 from pydantic import Field
 
-from results import files
 from results.document import Amount, Count, Document, Ordinal, Positive, Record
 from results.errors import Damaged
 from results.spread import Quartiles
@@ -124,4 +123,4 @@ def write(path: Path, machine: Machine, rows: Sequence[Row]) -> None:
 
 def found(root: Path) -> list[Path]:
     """The files of all machines."""
-    return sorted(path for path in root.glob("profiles/*.json") if not path.name.endswith(files.PARTIAL))
+    return sorted(root.glob("profiles/*.json"))
