@@ -16,22 +16,21 @@ Deviations from the authors' code:
 4. Grids smaller than the window are attended as one window, with the offsets that occur read from the middle of the
    bias table, so that one set of weights serves every legal size; theirs is built for one size.
 
-Scars of the original that are kept:
+Kept as it is there:
 * The cross-contextual module replaces one token of each branch, the top left one, by the branch's attended mean: 5.5 M
   parameters act on the picture through that token.
 * Dead parameters, here `unused_*`: an outer patch embedding, built by mistake for 4 channels (6,432), and a norm in the
   decoder (1,536). With them the count is 46,913,892 (paper 46.910 M), without them 46,905,924.
 """
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from baselines.blocks import draw_linear
 from baselines.drop_path import DropPath
-from baselines.official import carry_over
 
 
 def cut(tokens: Tensor, grid: tuple[int, int], side: int) -> Tensor:
@@ -271,8 +270,6 @@ class ASwinUNet(nn.Module):
     with window 8 that is 32, 64, 128 or a multiple of 256.
     """
 
-    DEAD: tuple[str, ...] = ("unused_patch_embed.", "unused_norm.")
-
     def __init__(
         self,
         *,
@@ -307,11 +304,7 @@ class ASwinUNet(nn.Module):
         self.head = nn.Conv2d(width, 1, 1, bias=False)
         self.unused_patch_embed = PatchEmbedding(4, width)
         self.unused_norm = nn.LayerNorm(widths[-1])
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                nn.init.trunc_normal_(module.weight, std=0.02)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
+        self.apply(draw_linear)
 
     def _fits(self, side: int) -> bool:
         grids = [side // 4 // 2**level for level in range(len(self.encoder.stages))]
@@ -329,49 +322,5 @@ class ASwinUNet(nn.Module):
             tokens = expand(tokens, deeper)
             deeper = grids.pop()
             tokens = step(tokens, skips.pop(), deeper)
-        tokens = self.final_expand(self.norm(tokens), deeper)  # (B, 16 L, C): one a pixel
+        tokens = self.final_expand(self.norm(tokens), deeper)  # (B, 16 L, C): one per pixel
         return self.head(tokens.transpose(1, 2).unflatten(2, (height, width)))
-
-
-@torch.no_grad()
-def official_outputs(network: ASwinUNet, images: Tensor) -> list[Tensor]:
-    """What the authors' network returns in eval mode: the logits (B, 1, H, W)."""
-    return [network.eval()(images)]
-
-
-OFFICIAL_NAMES = (  # what an authors' key matches, and what stands there in ours
-    (r"^patch_embed", "unused_patch_embed"),
-    (r"^decoder\.norm\.", "unused_norm."),
-    (r"^decoder\.norm_up", "norm"),
-    (r"^decoder\.up\.", "final_expand."),
-    (r"^decoder\.output", "head"),
-    (r"^encoder\.layers\.(\d)\.blocks", r"encoder.stages.\1.blocks"),
-    (r"^encoder\.layers\.(\d)\.downsample", r"encoder.merging.\1"),
-    (r"^decoder\.layers_up\.0", "expand.0"),
-    (r"^decoder\.layers_up\.(\d)\.upsample", r"expand.\1"),
-    *((rf"^decoder\.layers_up\.{k}\.blocks", rf"decoder.{k - 1}.stage.blocks") for k in (1, 2, 3)),
-    *((rf"^decoder\.concat_back_dim\.{k}", rf"decoder.{k - 1}.fuse") for k in (1, 2, 3)),
-    *((rf"^decoder\.Crossvit_layer\.{k}\.layers", rf"decoder.{2 - k}.cross.layers") for k in (0, 1, 2)),
-    (r"\.cross\.layers\.(\d)\.0\.fn", r".cross.decoder.\1"),
-    (r"\.cross\.layers\.(\d)\.1\.fn", r".cross.skip.\1"),
-    (r"\.fn\.to_", ".to_"),
-    (r"\.to_out\.0", ".to_out"),
-    (r"\.attn\.relative_position_bias_table", ".attention.bias_table"),
-    (r"\.attn\.", ".attention."),
-    (r"\.mlp\.fc1", ".mlp.0"),
-    (r"\.mlp\.fc2", ".mlp.2"),
-)
-
-
-def convert_official(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The authors' keys to those of `ASwinUNet()`; raises ValueError naming missing and unexpected keys."""
-
-    def ours(key: str) -> str:
-        for pattern, own in OFFICIAL_NAMES:
-            key = re.sub(pattern, own, key)
-        return key
-
-    def derived(key: str) -> bool:
-        return key.endswith((".relative_position_index", ".attn_mask"))
-
-    return carry_over(state_dict, ASwinUNet, ours, derived)

@@ -14,22 +14,21 @@ Deviations from the authors' code:
    applies to the suite's range in training and at inference alike; the network itself has none, like theirs.
 The training objective and its deviations are in benchmarks/objectives/c2sdg.py.
 
-Scars of the original that are kept:
+Kept as it is there:
 * The gate stands before the first batch norm, which scales what the gate left of a channel back up: only a gate so
   small that the channel's variance falls to the norm's epsilon (1e-5) takes it from segmentation. How many channels
   that are depends on the input's range, hence the z-score.
 * The decoder's batch norm follows its ReLU.
-* 22,009,793 parameters against the 22.001 M of the print, which no variant reaches; the MACs agree.
+* 22,009,793 parameters against the published 22.001 M, which no variant reaches; the MACs agree.
 """
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from baselines.official import carry_over
+from baselines.blocks import draw_by_fan_out
 
 
 def standardised(images: Tensor) -> Tensor:
@@ -122,8 +121,6 @@ class C2SDG(nn.Module):
     whose gradient reaches the projector and the channel prompt only.
     """
 
-    DEAD: tuple[str, ...] = ()
-
     def __init__(
         self,
         *,
@@ -145,8 +142,7 @@ class C2SDG(nn.Module):
         self.decoder = nn.ModuleList(UpBlock(d, s, decoder_width) for d, s in zip(deeper, skips, strict=True))
         self.head = nn.ConvTranspose2d(decoder_width, 1, 2, stride=2)
         for convolution in self.stem, *(part for part in self.encoder.modules() if isinstance(part, nn.Conv2d)):
-            fan_out = convolution.out_channels * math.prod(convolution.kernel_size)
-            nn.init.normal_(convolution.weight, std=math.sqrt(2 / fan_out))
+            draw_by_fan_out(convolution)
         self.projector = None if projector_size is None else Projector(widths[0], projector_size, embedding)
 
     def gates(self) -> tuple[Tensor, Tensor]:
@@ -171,29 +167,3 @@ class C2SDG(nn.Module):
             return logits
         features = features.detach()
         return logits, self.projector(features * content_gate), self.projector(features * style_gate)
-
-
-@torch.no_grad()
-def official_outputs(network: C2SDG, images: Tensor) -> list[Tensor]:
-    """What the authors' network returns in eval mode: the logits (B, 1, H, W) of images taken as they are."""
-    return [network.eval()(images)]
-
-
-def convert_official(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The authors' keys to those of `C2SDG()`; raises ValueError naming missing and unexpected keys.
-
-    Their checkpoint holds no projector.
-    """
-    blocks = {"first_layer.": "stem.", "rn.0.": "encoder.norm.", "up5.": "head."}
-    blocks |= {f"rn.{k}.": f"encoder.stages.{k - 3}." for k in range(3, 7)}
-    blocks |= {f"up{k}.tr_conv.": f"decoder.{k - 1}.up." for k in range(1, 5)}
-    blocks |= {f"up{k}.x_conv.": f"decoder.{k - 1}.skip." for k in range(1, 5)}
-    blocks |= {f"up{k}.bn.": f"decoder.{k - 1}.norm." for k in range(1, 5)}
-
-    def ours(key: str) -> str:
-        for official, own in blocks.items():
-            if key.startswith(official):
-                return own + key.removeprefix(official).replace("downsample.", "shortcut.")
-        return key
-
-    return carry_over(state_dict, C2SDG, ours)

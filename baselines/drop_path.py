@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 def _int64(value: int) -> int:
-    """The two's complement reading of a 64-bit pattern."""
+    """The signed value of a 64-bit pattern, in two's complement."""
     return value - (1 << 64) if value >= 1 << 63 else value
 
 

@@ -7,7 +7,7 @@ Upstream: https://github.com/JCruan519/EGE-UNet, commit f52ba30.
 Shapes: B batch, C channels, Q = C / 4, H height, W width.
 
 Deviations from the authors' code:
-1. Logits are returned; their sigmoids are in `official_outputs`, behind the upsampling as in theirs.
+1. Logits are returned; the sigmoids that end theirs, behind the upsampling, are left out.
 2. The auxiliary maps are returned in training mode only. Their heads always run: the maps guide the skips.
 
 Kept as it is there:
@@ -16,16 +16,15 @@ Kept as it is there:
 * Biases of one-dimensional convolutions keep PyTorch's default start while every other bias starts at zero.
 """
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from baselines.blocks import draw_by_fan_out
 from baselines.channel_norm import ChannelNorm
-from baselines.official import carry_over
 
 GROUPS = 4  # of every group norm, and of the channel splits in GHPA and GAB
 
@@ -102,8 +101,6 @@ class EGEUNet(nn.Module):
     Source: the module's header.
     """
 
-    DEAD: tuple[str, ...] = ()
-
     def __init__(self, *, widths: tuple[int, int, int, int, int, int] = (8, 16, 24, 32, 48, 64)) -> None:
         super().__init__()
         c1, c2, c3, c4, c5, c6 = widths
@@ -118,7 +115,7 @@ class EGEUNet(nn.Module):
         self.heads = nn.ModuleList(nn.Conv2d(c, 1, 1) for c in deepest_first[1:])
         self.bridges = nn.ModuleList(GroupAggregationBridge(i, o) for i, o in pairwise(deepest_first))
         self.final = nn.Conv2d(c1, 1, 1)
-        self.apply(_initialise)
+        self.apply(draw_by_fan_out)
 
     def logit_maps(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
         """The main logits at half size, and the auxiliary ones at 1/32, 1/16, 1/8, 1/4 and 1/2 of the input."""
@@ -157,61 +154,3 @@ def _resize(x: Tensor, size: Sequence[int]) -> Tensor:
 def _stretch(x: Tensor, length: int) -> Tensor:
     """(1, Q, side) to (1, Q, length)."""
     return F.interpolate(x, size=length, mode="linear", align_corners=True)
-
-
-def _initialise(module: nn.Module) -> None:
-    if isinstance(module, nn.Conv1d):
-        nn.init.normal_(module.weight, std=math.sqrt(2 / (module.kernel_size[0] * module.out_channels)))
-    elif isinstance(module, nn.Conv2d):
-        fan_out = math.prod(module.kernel_size) * module.out_channels // module.groups
-        nn.init.normal_(module.weight, std=math.sqrt(2 / fan_out))
-        assert module.bias is not None
-        nn.init.zeros_(module.bias)
-
-
-OFFICIAL_NAMES = {
-    **{f"encoder{n}": f"encoders.{n - 1}" for n in range(1, 6)},
-    **{f"ebn{n}": f"encoder_norms.{n - 1}" for n in range(1, 6)},
-    **{f"decoder{n}": f"decoders.{n - 1}" for n in range(1, 6)},
-    **{f"dbn{n}": f"decoder_norms.{n - 1}" for n in range(1, 6)},
-    **{f"gt_conv{n}": f"heads.{n - 1}" for n in range(1, 6)},
-    **{f"GAB{n}": f"bridges.{5 - n}" for n in range(1, 6)},
-    "encoder6": "bottleneck",
-}
-SINGLE = ("encoder", "decoder", "gt_conv")  # upstream each is a Sequential of one
-OFFICIAL_PARTS = {
-    "params_xy": "plane",
-    "params_zx": "rows",
-    "params_zy": "columns",
-    "conv_xy.": "plane_gate.",
-    "conv_zx.": "row_gate.",
-    "conv_zy.": "column_gate.",
-    "ldw.": "mix.",
-    "dw.": "local.",
-    "pre_project.": "project.",
-    "tail_conv.": "mix.",
-    **{f"g{n}.": f"groups.{n}." for n in range(4)},
-}
-
-
-def _our_key(key: str) -> str:
-    module, _, rest = key.partition(".")
-    if module.startswith(SINGLE):
-        rest = rest.removeprefix("0.")
-    for theirs, ours in OFFICIAL_PARTS.items():
-        if rest.startswith(theirs):
-            rest = ours + rest.removeprefix(theirs)
-            break
-    return f"{OFFICIAL_NAMES.get(module, module)}.{rest}"
-
-
-def official_outputs(network: EGEUNet, images: Tensor) -> list[Tensor]:
-    """What the authors' network returns for (B, 3, H, W) in eval mode: probabilities (B, 1, H, W), the five auxiliary
-    ones from the deepest on, then the main one."""
-    logits, auxiliary = network.logit_maps(images)
-    return [_resize(low, images.shape[-2:]).sigmoid() for low in (*auxiliary, logits)]
-
-
-def convert_official(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The authors' state dict under our names. Raises ValueError that names missing and unexpected keys."""
-    return carry_over(state_dict, EGEUNet, _our_key)

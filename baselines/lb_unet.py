@@ -6,26 +6,25 @@ Upstream: https://github.com/xuxuxuxuxuxjh/LB-UNet, commit 936508e.
 Shapes: B batch, C channels, Q = C / 4, H height, W width.
 
 Deviations from the authors' code:
-1. Region maps are returned as logits; their sigmoids are in `official_outputs`, behind the upsampling as in theirs.
+1. Region maps are returned as logits; the sigmoids that end theirs, behind the upsampling, are left out.
    Boundary maps are probabilities here too, because theirs are upsampled behind the sigmoid.
 2. Auxiliary and boundary maps are returned in training mode only. Their heads always run: the maps weigh the skips.
 
 Kept as it is there:
-* 55,865 parameters; the printed 0.038 M leaves out 17,376 in shared spaces, channel norms and group norms.
+* 55,865 parameters; the published 0.038 M leaves out 17,376 in shared spaces, channel norms and group norms.
 * The gates of a group shuffle attention depend on the size of the input, not on its content.
 * The two deepest decoder stages predict no boundary.
 """
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from baselines.blocks import draw_by_fan_out
 from baselines.channel_norm import ChannelNorm
-from baselines.official import carry_over
 
 GROUPS = 4  # of every group norm, and of the channel split in GSA
 
@@ -146,8 +145,6 @@ class LBUNet(nn.Module):
     Raises ValueError for another height or width. Source: the module's header.
     """
 
-    DEAD: tuple[str, ...] = ()
-
     def __init__(
         self,
         *,
@@ -171,7 +168,7 @@ class LBUNet(nn.Module):
         shares = zip(region_weights, (0.0, 0.0, *boundary_weights), strict=True)
         self.fusions = nn.ModuleList(PredictionInformationFusion(*share) for share in shares)
         self.final = nn.Conv2d(c1, 1, 1)
-        self.apply(_initialise)
+        self.apply(draw_by_fan_out)
 
     def prediction_maps(self, images: Tensor) -> tuple[Tensor, list[Tensor], list[Tensor]]:
         """Main logits at half size, region logits at 1/32 to 1/2 and boundary probabilities at 1/8 to 1/2."""
@@ -207,69 +204,3 @@ class LBUNet(nn.Module):
 
 def _resize(x: Tensor, size: Sequence[int]) -> Tensor:
     return F.interpolate(x, size=tuple(size), mode="bilinear", align_corners=True)
-
-
-def _initialise(module: nn.Module) -> None:
-    if isinstance(module, nn.Conv2d):
-        fan_out = math.prod(module.kernel_size) * module.out_channels // module.groups
-        nn.init.normal_(module.weight, std=math.sqrt(2 / fan_out))
-        assert module.bias is not None
-        nn.init.zeros_(module.bias)
-
-
-OFFICIAL_NAMES = {
-    **{f"encoder{n}": f"encoders.{n - 1}" for n in range(1, 6)},
-    **{f"ebn{n}": f"encoder_norms.{n - 1}" for n in range(1, 6)},
-    **{f"Down{n}": f"downs.{n - 1}" for n in range(1, 4)},
-    **{f"decoder{n}": f"decoders.{n - 1}" for n in range(1, 6)},
-    **{f"dbn{n}": f"decoder_norms.{n - 1}" for n in range(1, 6)},
-    **{f"pred{n}": f"predictions.{n - 1}" for n in (1, 2)},
-    **{f"gate{n}": f"predictions.{n + 1}" for n in (1, 2, 3)},
-    "encoder6": "bottleneck",
-}
-ATTENTION_PARTS = {
-    **{f"share_space{n}": f"spaces.{n - 1}" for n in range(1, 5)},
-    **{f"conv{n}.": f"gates.{n - 1}." for n in range(1, 5)},
-    "ldw.": "mix.",
-}
-OTHER_PARTS = {
-    "encoder3": {"1.conv1.": "1.depthwise.", "1.conv2.": "1.expand.", "1.conv3.": "1.contract."},
-    "Down": {"bn.": "norm."},
-    "pred": {"conv.": "region."},
-    "gate": {"conv1.": "boundary.", "conv2.": "region."},
-}
-SINGLE = (
-    "encoder1",
-    "encoder2",
-    "encoder4",
-    "encoder5",
-    "encoder6",
-    "decoder",
-    "final",
-)  # a Sequential of one, upstream
-
-
-def _our_key(key: str) -> str:
-    module, _, rest = key.partition(".")
-    if module.startswith(SINGLE):
-        rest = rest.removeprefix("0.")
-    parts = next((parts for start, parts in OTHER_PARTS.items() if module.startswith(start)), ATTENTION_PARTS)
-    for theirs, ours in parts.items():
-        if rest.startswith(theirs):
-            rest = ours + rest.removeprefix(theirs)
-            break
-    return f"{OFFICIAL_NAMES.get(module, module)}.{rest}"
-
-
-def official_outputs(network: LBUNet, images: Tensor) -> list[Tensor]:
-    """What the authors' network returns for (B, 3, H, W) in eval mode: probabilities (B, 1, H, W), five of the region
-    and three of the boundary, each from the deepest on, then the main one. Takes network.eval()."""
-    size = images.shape[-2:]
-    logits, regions, boundaries = network.prediction_maps(images)
-    auxiliary = [_resize(low, size).sigmoid() for low in regions]
-    return [*auxiliary, *[_resize(low, size) for low in boundaries], _resize(logits, size).sigmoid()]
-
-
-def convert_official(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The authors' state dict under our names. Raises ValueError that names missing and unexpected keys."""
-    return carry_over(state_dict, LBUNet, _our_key)

@@ -10,27 +10,25 @@ N = 16 states, R = ceil(C / 16) rank of the step sizes.
 Deviations from the authors' code:
 1. The scan is plain PyTorch in the dtype of the input; theirs is a fused CUDA kernel in float32.
 2. Sizes that the three poolings do not divide are refused.
-3. Eight filters, the constructor's default and the count that Table 1 prints; the authors' trainer uses 32.
+3. Eight filters, the constructor's default and the count of Table 1; the authors' trainer uses 32.
 
-Scars of the original that are kept:
+Kept as it is there:
 * The first file, which the authors call erroneous and replaced twelve days later, is the one that Table 1 counts
   (403,302 parameters); the revised file has 380,812.
-* The paper's 0.391 GFLOPs counts nothing inside Mamba (see THOP_BLIND).
+* The paper's 0.391 GFLOPs counts nothing inside Mamba.
 * It amplifies rounding. With the weights of the reference vectors, relative noise of 1e-15 in the image moves a logit
   by 3e-5, and the float64 reference lies 6e-7 from an 80-bit evaluation: parity holds to 1e-5, not to 1e-9.
-* With eight filters the first GroupNorm has one channel a group and cancels the bias before it
+* With eight filters the first GroupNorm has one channel per group and cancels the bias before it
   (levels.0.1.layer1.proj.bias): its gradient is rounding.
 """
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from baselines.mamba import Mamba, draw_steps
-from baselines.official import carry_over
+from baselines.mamba import Mamba, draw_step_biases
 
 GROUPS = 8  # of every GroupNorm
 
@@ -42,7 +40,7 @@ class RVMLayer(nn.Module):
         super().__init__()
         self.norm = nn.LayerNorm(channels)
         self.mamba = Mamba(channels=channels)
-        draw_steps(self.mamba)
+        draw_step_biases(self.mamba.dt_proj.bias)
         self.skip_scale = nn.Parameter(torch.ones(1))
         self.proj = nn.Linear(channels, out_channels)
 
@@ -97,12 +95,9 @@ class LightMUNet(nn.Module):
     """LightM-UNet: images (B, 3, H, W) to logits (B, 1, H, W); H and W are multiples of 8.
 
     version: "first" (the file that Table 1 counts) or "revised". filters: channels at full resolution, a multiple of 8,
-    doubled at each of the other levels. depths: residual Mamba blocks a level. up_depths: decoder blocks a level, from
-    the coarsest up. Raises ValueError for another version or size.
+    doubled at each of the other levels. depths: residual Mamba blocks per level. up_depths: decoder blocks per level,
+    from the coarsest up. Raises ValueError for another version or size.
     """
-
-    THOP_BLIND: tuple[type[nn.Module], ...] = (Mamba,)
-    DEAD: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -175,32 +170,3 @@ def _separable(channels: int, out_channels: int, *, kernel_size: int, bias: bool
         nn.Conv2d(channels, channels, kernel_size, padding=kernel_size // 2, groups=channels, bias=bias),
         nn.Conv2d(channels, out_channels, 1, bias=bias),
     )
-
-
-def official_outputs(network: nn.Module, images: Tensor) -> list[Tensor]:
-    """What the authors' network returns in eval mode: [logits (B, 1, H, W)]."""
-    return [network.eval()(images)]
-
-
-def convert_official(
-    state_dict: Mapping[str, Tensor], *, version: str = "first", filters: int = 8
-) -> dict[str, Tensor]:
-    """The authors' state dict under our keys. Raises ValueError for one of another network or configuration."""
-    return carry_over(state_dict, lambda: LightMUNet(version=version, filters=filters), _our_key)
-
-
-OUR_NAMES = (
-    (r"\.conv\.(weight|bias)$", r".\1"),  # every convolution of theirs sits in a wrapper
-    (r"^convInit\.", "stem."),
-    (r"^down_layers\.(\d+)\.(\d+)\.conv([12])\.", r"levels.\1.\2.layer\3."),
-    (r"^down_layers\.", "levels."),
-    (r"^up_layers\.", "up_levels."),
-    (r"^conv_final\.0\.", "head_norm."),
-    (r"^conv_final\.2\.", "head."),
-)
-
-
-def _our_key(key: str) -> str:
-    for theirs, ours in OUR_NAMES:
-        key = re.sub(theirs, ours, key)
-    return key

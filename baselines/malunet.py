@@ -7,26 +7,25 @@ Upstream: https://github.com/JCruan519/MALUNet, commit e184b47.
 Shapes: B batch, C channels, H height, W width, N = H * W positions, S sum of the five skips' channels.
 
 Deviations from the authors' code:
-1. Logits are returned; their sigmoid is in `official_outputs`.
+1. Logits are returned; the sigmoid that ends theirs is left out.
 2. The two memories of an inverted external attention are separate parameters from the start. Theirs share one storage
    until the network is first copied to another device, which on a GPU happens before training. The start is the same:
    linear_0 is linear_1 transposed, both with standard deviation sqrt(2 / C).
 
 Kept as it is there:
-* 177,943 parameters; the printed 0.175 M leaves out the 2,912 of group norm.
+* 177,943 parameters; the published 0.175 M leaves out the 2,912 of group norm.
 * The last residual of the bridge is the spatially attended skip, not the skip itself.
 * The deepest stage reads the fifth skip before the bridge.
 """
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from baselines.official import carry_over
+from baselines.blocks import bridged, draw_by_fan_out, spatial_gate
 
 GROUPS = 4  # of every group norm, and of the channel split in DGA
 
@@ -104,8 +103,7 @@ class SpatialAttentionBridge(nn.Module):
         self.conv = nn.Conv2d(2, 1, 7, padding=9, dilation=3)
 
     def forward(self, skip: Tensor) -> Tensor:
-        summary = torch.cat([skip.mean(dim=1, keepdim=True), skip.max(dim=1, keepdim=True).values], dim=1)
-        return self.conv(summary).sigmoid()
+        return spatial_gate(self.conv, skip)
 
 
 class ChannelAttentionBridge(nn.Module):
@@ -132,10 +130,7 @@ class Bridge(nn.Module):
         self.channel = ChannelAttentionBridge(widths)
 
     def forward(self, skips: Sequence[Tensor]) -> list[Tensor]:
-        attended = [self.spatial(skip) * skip for skip in skips]
-        summed = [u + skip for u, skip in zip(attended, skips, strict=True)]
-        gates = self.channel(summed)
-        return [gate * total + u for gate, total, u in zip(gates, summed, attended, strict=True)]
+        return bridged(skips, self.spatial, self.channel)
 
 
 class MALUNet(nn.Module):
@@ -144,8 +139,6 @@ class MALUNet(nn.Module):
     widths: channels of the six stages, multiples of 4. Raises ValueError for another height or width.
     Source: the module's header.
     """
-
-    DEAD: tuple[str, ...] = ()
 
     def __init__(self, *, widths: tuple[int, int, int, int, int, int] = (8, 16, 24, 32, 48, 64)) -> None:
         super().__init__()
@@ -191,63 +184,6 @@ def _upsample(x: Tensor) -> Tensor:
 @torch.no_grad()
 def _initialise(module: nn.Module) -> None:
     """`nn.Module.apply` visits children first, so the memories of an IEA are drawn before they are tied."""
-    if isinstance(module, nn.Linear):
-        nn.init.trunc_normal_(module.weight, std=0.02)
-        nn.init.zeros_(module.bias)
-    elif isinstance(module, nn.Conv1d):
-        nn.init.normal_(module.weight, std=math.sqrt(2 / (module.kernel_size[0] * module.out_channels)))
-    elif isinstance(module, nn.Conv2d):
-        fan_out = math.prod(module.kernel_size) * module.out_channels // module.groups
-        nn.init.normal_(module.weight, std=math.sqrt(2 / fan_out))
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
-    elif isinstance(module, InvertedExternalAttention):
+    draw_by_fan_out(module)
+    if isinstance(module, InvertedExternalAttention):
         module.linear_0.weight.copy_(module.linear_1.weight.transpose(0, 1))
-
-
-OFFICIAL_NAMES = {
-    **{f"encoder{n}": f"encoders.{n - 1}" for n in range(1, 6)},
-    **{f"ebn{n}": f"encoder_norms.{n - 1}" for n in range(1, 6)},
-    **{f"decoder{n}": f"decoders.{n - 1}" for n in range(1, 6)},
-    **{f"dbn{n}": f"decoder_norms.{n - 1}" for n in range(1, 6)},
-    "encoder6": "bottleneck",
-    "scab": "bridge",
-}
-PLAIN_CONVOLUTIONS = ("encoder1", "encoder2", "encoder3", "decoder4", "decoder5")  # a Sequential of one, upstream
-OFFICIAL_PARTS = {
-    **{f"mda{n}.": f"dilated.{n}." for n in range(4)},
-    "gau.w1.0.conv1.": "gau.gate.depthwise.",
-    "gau.w1.0.conv2.": "gau.gate.pointwise.",
-    "gau.w1.0.": "gau.gate.",
-    "gau.w2.0.conv1.": "gau.value.depthwise.",
-    "gau.w2.0.conv2.": "gau.value.pointwise.",
-    "gau.w2.0.": "gau.value.",
-    "gau.wo.0.conv1.": "gau.output.depthwise.",
-    "gau.wo.0.conv2.": "gau.output.pointwise.",
-    "gau.wo.0.": "gau.output.",
-    "gau.cw.": "gau.residual.",
-    ".conv.": ".mix.",
-    "norm_layer.": "norm.",
-    "catt.get_all_att.": "channel.local.",
-    **{f"catt.att{n}.": f"channel.gates.{n - 1}." for n in range(1, 6)},
-    "satt.shared_conv2d.0.": "spatial.conv.",
-}
-
-
-def _our_key(key: str) -> str:
-    module, _, rest = key.partition(".")
-    if module in PLAIN_CONVOLUTIONS:
-        rest = rest.removeprefix("0.")
-    for theirs, ours in OFFICIAL_PARTS.items():
-        rest = rest.replace(theirs, ours)
-    return f"{OFFICIAL_NAMES.get(module, module)}.{rest}"
-
-
-def official_outputs(network: MALUNet, images: Tensor) -> list[Tensor]:
-    """What the authors' network returns for (B, 3, H, W) in eval mode: [probability (B, 1, H, W)]."""
-    return [network(images).sigmoid()]
-
-
-def convert_official(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The authors' state dict under our names. Raises ValueError that names missing and unexpected keys."""
-    return carry_over(state_dict, MALUNet, _our_key)

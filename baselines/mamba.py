@@ -39,7 +39,11 @@ class Mamba(nn.Module):
         return self.out_proj(y.squeeze(1) * F.silu(gate))
 
 
-def draw_steps(mamba: Mamba) -> None:
-    """Initial step sizes log-uniform in 0.001 to 0.1 tokens, as mamba_ssm draws them."""
-    steps = torch.empty_like(mamba.dt_proj.bias).uniform_(math.log(STEP_MIN), math.log(STEP_MAX))
-    mamba.dt_proj.bias = nn.Parameter(steps.exp().clamp(min=STEP_FLOOR).expm1().log())  # softplus of it is the step
+@torch.no_grad()
+def draw_step_biases(biases: Tensor) -> None:
+    """Fills the biases of step sizes so that softplus of them, the step, is log-uniform in 0.001 to 0.1 tokens.
+
+    As mamba_ssm draws them.
+    """
+    steps = torch.empty_like(biases).uniform_(math.log(STEP_MIN), math.log(STEP_MAX)).exp()
+    biases.copy_(steps.clamp(min=STEP_FLOOR).expm1().log())

@@ -11,7 +11,7 @@ Deviations from the authors' code:
    gated map. The counts cannot tell which element was meant; this one is the sensible repair.
 2. Returns logits; theirs ends in a sigmoid.
 
-Scars of the original that are kept:
+Kept as it is there:
 * Three 1x1 convolutions (10,864 parameters, here `unused`) are built and never run. The paper's 0.801 M parameters are
   the 800,924 without them; the true sum is 811,788.
 * SCM draws its grid from -1 to 1 over the pixel centres, while `grid_sample` puts -1 and 1 on the outer edges, so zero
@@ -19,14 +19,12 @@ Scars of the original that are kept:
 * Flow is divided by W and H, not by half of them: one unit of flow moves half a pixel.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-
-from baselines.official import carry_over
 
 
 class DoubleConv(nn.Sequential):
@@ -85,8 +83,6 @@ class SRM(nn.Module):
 class SCRNet(nn.Module):
     """(B, 3, H, W) to logits (B, 1, H, W); H and W multiples of 8, at least 16, else ValueError."""
 
-    DEAD: tuple[str, ...] = ("unused.",)
-
     def __init__(self, *, widths: Sequence[int] = (16, 32, 64, 128), last_width: int = 8, in_channels: int = 3) -> None:
         super().__init__()
         down = [in_channels, *widths, widths[-1]]
@@ -122,29 +118,3 @@ class SCRNet(nn.Module):
         for up, coarse in zip(self.up, sides, strict=True):
             logits = logits + up(coarse)
         return logits
-
-
-@torch.no_grad()
-def official_outputs(network: SCRNet, images: Tensor) -> list[Tensor]:
-    """What the authors' (repaired) network returns in eval mode: the probability (B, 1, H, W)."""
-    return [torch.sigmoid(network.eval()(images))]
-
-
-def convert_official(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The authors' keys to those of `SCRNet()`; raises ValueError naming missing and unexpected keys."""
-    blocks = {f"Conv{k}.conv.": f"encoder.{k - 1}." for k in range(1, 6)}
-    blocks |= {f"Conv{k}.conv.": f"decoder.{k - 6}." for k in range(6, 10)}
-    blocks |= {f"SCM{k}.down_h.": f"calibration.{k - 1}.project_high." for k in range(1, 5)}
-    blocks |= {f"SCM{k}.down_l.": f"calibration.{k - 1}.project_low." for k in range(1, 5)}
-    blocks |= {f"SCM{k}.flow_make.": f"calibration.{k - 1}.flow." for k in range(1, 5)}
-    blocks |= {f"SRM{k}.conv1x1_h.": f"refinement.{k - 1}.project." for k in range(1, 5)}
-    blocks |= {f"DeConv1x1_{k}.": f"side.{k - 1}." for k in range(1, 5)}
-    blocks |= {f"Conv1x1_{k}.": f"unused.{k - 2}." for k in range(2, 5)}
-
-    def ours(key: str) -> str:
-        for official, own in blocks.items():
-            if key.startswith(official):
-                return own + key.removeprefix(official)
-        return key
-
-    return carry_over(state_dict, SCRNet, ours)

@@ -12,22 +12,21 @@ Deviations from the authors' code:
 3. The four chunks of a PVM layer go through the shared Mamba in one call, as a batch four times as large.
 4. Sizes that the five poolings do not divide are refused.
 
-Scars of the original that are kept:
+Kept as it is there:
 * Its initialisation pass reaches inside Mamba: the biases of the step sizes become 0, so that they start at
   softplus(0) = 0.693 and not log-uniform in 0.001 to 0.1.
 * A third of the parameters (16,614 of 49,457) is the bridge. The bottleneck reads the stage 5 output before the bridge.
-* The paper's 0.060 GFLOPs counts nothing inside Mamba (see THOP_BLIND).
+* The paper's 0.060 GFLOPs counts nothing inside Mamba.
 """
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from baselines.blocks import bridged, draw_by_fan_out, spatial_gate
 from baselines.mamba import Mamba
-from baselines.official import carry_over
 
 
 class PVMLayer(nn.Module):
@@ -60,8 +59,7 @@ class SpatialAttentionBridge(nn.Module):
         self.shared_conv = nn.Conv2d(2, 1, 7, padding=9, dilation=3)
 
     def forward(self, x: Tensor) -> Tensor:
-        statistics = torch.cat([x.mean(1, keepdim=True), x.max(1, keepdim=True).values], dim=1)  # (B, 2, H, W)
-        return torch.sigmoid(self.shared_conv(statistics))
+        return spatial_gate(self.shared_conv, x)
 
 
 class ChannelAttentionBridge(nn.Module):
@@ -88,10 +86,7 @@ class SCAttentionBridge(nn.Module):
         self.channel = ChannelAttentionBridge(channels)
 
     def forward(self, levels: Sequence[Tensor]) -> list[Tensor]:
-        attended = [self.spatial(level) * level for level in levels]
-        summed = [gated + level for gated, level in zip(attended, levels, strict=True)]
-        weights = self.channel(summed)
-        return [w * v + u for w, v, u in zip(weights, summed, attended, strict=True)]
+        return bridged(levels, self.spatial, self.channel)
 
 
 class ULVMUNet(nn.Module):
@@ -99,9 +94,6 @@ class ULVMUNet(nn.Module):
 
     channels: widths of the six encoder stages. groups: of every GroupNorm. Raises ValueError for other sizes.
     """
-
-    THOP_BLIND: tuple[type[nn.Module], ...] = (Mamba,)
-    DEAD: tuple[str, ...] = ()
 
     def __init__(
         self, *, in_channels: int = 3, channels: Sequence[int] = (8, 16, 24, 32, 48, 64), groups: int = 4
@@ -120,7 +112,7 @@ class ULVMUNet(nn.Module):
         )
         self.decoder_norms = nn.ModuleList(nn.GroupNorm(groups, width) for width in reversed(skips))
         self.head = nn.Conv2d(c1, 1, 1)
-        self.apply(_initialise)
+        self.apply(draw_by_fan_out)  # as the authors', over the modules inside Mamba too
 
     def forward(self, images: Tensor) -> Tensor:
         if images.shape[-2] % 32 or images.shape[-1] % 32:
@@ -143,44 +135,3 @@ def _conv3x3(channels: int, out_channels: int) -> nn.Conv2d:
 
 def _double(x: Tensor) -> Tensor:
     return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True)
-
-
-def _initialise(module: nn.Module) -> None:
-    """The authors' pass over all modules, those inside Mamba included."""
-    if isinstance(module, nn.Linear):
-        nn.init.trunc_normal_(module.weight, std=0.02)
-    elif isinstance(module, nn.Conv1d):
-        nn.init.normal_(module.weight, std=math.sqrt(2 / (module.kernel_size[0] * module.out_channels)))
-    elif isinstance(module, nn.Conv2d):
-        fan_out = math.prod(module.kernel_size) * module.out_channels // module.groups
-        nn.init.normal_(module.weight, std=math.sqrt(2 / fan_out))
-    if isinstance(module, nn.Linear | nn.Conv2d) and module.bias is not None:
-        nn.init.zeros_(module.bias)
-
-
-def official_outputs(network: nn.Module, images: Tensor) -> list[Tensor]:
-    """What the authors' network returns in eval mode: [probabilities (B, 1, H, W)]."""
-    return [torch.sigmoid(network.eval()(images))]
-
-
-def convert_official(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The authors' state dict under our keys. Raises ValueError for one of another network or configuration."""
-    return carry_over(state_dict, ULVMUNet, _our_key)
-
-
-OUR_PREFIXES = {
-    **{f"encoder{i}.0.": f"encoder.{i - 1}." for i in (1, 2, 3, 4, 5)},
-    **{f"ebn{i}.": f"encoder_norms.{i - 1}." for i in (1, 2, 3, 4, 5)},
-    "encoder6.0.": "bottleneck.",
-    "scab.satt.shared_conv2d.0.": "bridge.spatial.shared_conv.",
-    "scab.catt.get_all_att.": "bridge.channel.mix.",
-    **{f"scab.catt.att{i}.": f"bridge.channel.gates.{i - 1}." for i in (1, 2, 3, 4, 5)},
-    **{f"decoder{i}.0.": f"decoder.{i - 1}." for i in (1, 2, 3, 4, 5)},
-    **{f"dbn{i}.": f"decoder_norms.{i - 1}." for i in (1, 2, 3, 4, 5)},
-    "final.": "head.",
-}
-
-
-def _our_key(key: str) -> str:
-    prefix = next((prefix for prefix in OUR_PREFIXES if key.startswith(prefix)), "")
-    return OUR_PREFIXES.get(prefix, "") + key.removeprefix(prefix)

@@ -1,4 +1,4 @@
-"""U-Net (Ronneberger, Fischer, Brox; MICCAI 2015, arXiv 1505.04597), in the build that comes nearest to the print.
+"""U-Net (Ronneberger, Fischer, Brox; MICCAI 2015, arXiv 1505.04597), in the build nearest to the published counts.
 
 Upstream: none. The comparison names no implementation, and no natural configuration gives its 7.773 M parameters and
 13.758 G; this one (base width 32, four levels, transposed convolutions, convolutions with bias, batch norm) misses both
@@ -34,8 +34,6 @@ class DoubleConv(nn.Sequential):
 
 class UNet(nn.Module):
     """(B, 3, H, W) to logits (B, 1, H, W); H and W divisible by 2 ** (len(widths) - 1), 16 by default."""
-
-    DEAD: tuple[str, ...] = ()
 
     def __init__(self, *, widths: Sequence[int] = (32, 64, 128, 256, 512), in_channels: int = 3) -> None:
         super().__init__()

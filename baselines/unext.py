@@ -9,19 +9,16 @@ Deviations from the authors' code: none known. Their softmax layer that is never
 stochastic depth at rate 0 are left out; none of the three has a parameter or changes an output.
 
 Kept as it is there:
-* 253,561 parameters, where AULUNet's Table 1 prints 0.302 M; no version of the authors' small network has that many.
+* 253,561 parameters, where AULUNet's Table 1 has 0.302 M; no version of the authors' small network has that many.
 * A block is x + MLP(norm(x)) alone: the paper's "tokenized MLP", with no attention and no second branch.
 * Skips are added behind the ReLU, so a decoder stage never starts from a value below its skip.
 * The last 3x3 convolution has no batch norm.
 """
 
-import math
-from collections.abc import Mapping
-
 import torch.nn.functional as F
 from torch import Tensor, cat, nn
 
-from baselines.official import carry_over
+from baselines.blocks import draw_by_fan_out
 
 
 def shift(x: Tensor, axis: int, groups: int = 5) -> Tensor:
@@ -53,7 +50,7 @@ class TokenizedMLPBlock(nn.Module):
         super().__init__()
         self.norm = nn.LayerNorm(channels)
         self.mlp = ShiftedMLP(channels)
-        self.apply(_initialise)
+        self.apply(draw_by_fan_out)
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.mlp(self.norm(x))
@@ -78,7 +75,7 @@ class PatchEmbedding(nn.Module):
         super().__init__()
         self.projection = nn.Conv2d(in_channels, out_channels, 3, stride=2, padding=1)
         self.norm = nn.LayerNorm(out_channels)
-        self.apply(_initialise)
+        self.apply(draw_by_fan_out)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.norm(self.projection(x).permute(0, 2, 3, 1))  # (B, C, H, W) -> (B, H, W, C)
@@ -100,8 +97,6 @@ class UNeXtS(nn.Module):
     widths: channels of the three convolutional and the two tokenized stages. depth: blocks in each token stage.
     Raises ValueError for another height or width. Source: the module's header.
     """
-
-    DEAD: tuple[str, ...] = ()
 
     def __init__(self, *, widths: tuple[int, int, int, int, int] = (8, 16, 32, 64, 128), depth: int = 1) -> None:
         super().__init__()
@@ -136,45 +131,3 @@ class UNeXtS(nn.Module):
 
 def _upsample(x: Tensor) -> Tensor:
     return F.interpolate(x, scale_factor=2, mode="bilinear")
-
-
-def _initialise(module: nn.Module) -> None:
-    """The rule inside blocks and patch embeddings; the rest of the network keeps PyTorch's defaults."""
-    if isinstance(module, nn.Linear):
-        nn.init.trunc_normal_(module.weight, std=0.02)
-        nn.init.zeros_(module.bias)
-    elif isinstance(module, nn.Conv2d):
-        fan_out = math.prod(module.kernel_size) * module.out_channels // module.groups
-        nn.init.normal_(module.weight, std=math.sqrt(2 / fan_out))
-        assert module.bias is not None
-        nn.init.zeros_(module.bias)
-
-
-OFFICIAL_NAMES = {
-    **{f"encoder{n}": f"encoders.{n - 1}.conv" for n in (1, 2, 3)},
-    **{f"ebn{n}": f"encoders.{n - 1}.norm" for n in (1, 2, 3)},
-    **{f"patch_embed{n}": f"patch_embeddings.{n - 3}" for n in (3, 4)},
-    **{f"block{n}": f"token_encoders.{n - 1}.blocks" for n in (1, 2)},
-    **{f"norm{n}": f"token_encoders.{n - 3}.norm" for n in (3, 4)},
-    **{f"dblock{n}": f"token_decoders.{n - 1}.blocks" for n in (1, 2)},
-    **{f"dnorm{n}": f"token_decoders.{n - 3}.norm" for n in (3, 4)},
-    **{f"decoder{n}": f"decoders.{n - 1}.conv" for n in (1, 2, 3, 4)},
-    **{f"dbn{n}": f"decoders.{n - 1}.norm" for n in (1, 2, 3, 4)},
-    "decoder5": "last_decoder",
-}
-
-
-def _our_key(key: str) -> str:
-    module, _, rest = key.partition(".")
-    rest = rest.replace("norm2.", "norm.").replace("dwconv.dwconv.", "depthwise.").replace("proj.", "projection.")
-    return f"{OFFICIAL_NAMES.get(module, module)}.{rest}"
-
-
-def official_outputs(network: UNeXtS, images: Tensor) -> list[Tensor]:
-    """What the authors' network returns for (B, 3, H, W) in eval mode: [logits (B, 1, H, W)]. Takes network.eval()."""
-    return [network(images)]
-
-
-def convert_official(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The authors' state dict under our names. Raises ValueError that names missing and unexpected keys."""
-    return carry_over(state_dict, UNeXtS, _our_key)

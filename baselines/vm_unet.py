@@ -3,8 +3,8 @@
 Paper: Ruan, Li, Xiang, "VM-UNet: Vision Mamba UNet for Medical Image Segmentation", arXiv 2402.02491.
 Upstream: https://github.com/JCruan519/VM-UNet at 43c495b, in its configuration for ISIC.
 
-Shapes: B batch, C channels, H and W pixels or tokens a side (channels last inside the network), L = H W tokens; inside
-SS2D G = 4 scan directions, D inner channels (2 C), N = 16 states, R = ceil(C / 16) rank of the step sizes.
+Shapes: B batch, C channels, H and W pixels or tokens per side (channels last inside the network), L = H W tokens;
+inside SS2D G = 4 scan directions, D inner channels (2 C), N = 16 states, R = ceil(C / 16) rank of the step sizes.
 
 Deviations from the authors' code:
 1. Returns logits; the authors end in a sigmoid when there is one output channel.
@@ -15,23 +15,22 @@ Deviations from the authors' code:
    and, mirrored, in the decoder.
 6. A one-channel image is not repeated to three channels.
 
-Scars of the original that are kept:
+Kept as it is there:
 * The output of the patch embedding is never used as a skip, so that the finest decoder stage has none.
 * The paper's 4.112 GFLOPs sees neither the projections inside the scan, which are bare parameters, nor the scan.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from baselines.blocks import draw_linear
 from baselines.drop_path import DropPath
-from baselines.official import carry_over
+from baselines.mamba import draw_step_biases
 from baselines.selective_scan import selective_scan
-
-STEP_MIN, STEP_MAX, STEP_FLOOR = 1e-3, 1e-1, 1e-4  # initial step sizes of the state space, in tokens
 
 
 class SS2D(nn.Module):
@@ -52,9 +51,7 @@ class SS2D(nn.Module):
         self.out_proj = nn.Linear(inner, channels, bias=False)
         nn.init.uniform_(self.x_proj_weight, -(inner**-0.5), inner**-0.5)
         nn.init.uniform_(self.dt_projs_weight, -(rank**-0.5), rank**-0.5)
-        steps = torch.empty(directions, inner).uniform_(math.log(STEP_MIN), math.log(STEP_MAX)).exp()
-        with torch.no_grad():
-            self.dt_projs_bias.copy_(steps.clamp(min=STEP_FLOOR).expm1().log())  # softplus of the bias is the step
+        draw_step_biases(self.dt_projs_bias)
 
     def forward(self, x: Tensor) -> Tensor:
         x, gate = self.in_proj(x).chunk(2, dim=-1)  # (B, H, W, D) each
@@ -135,12 +132,9 @@ class VMUNet(nn.Module):
     """VM-UNet: images (B, 3, H, W) to logits (B, 1, H, W); H and W are multiples of 32.
 
     dims: widths of the encoder stages, each twice the one before; the decoder mirrors them. depths, decoder_depths:
-    blocks a stage, in order of computation. drop_path: largest rate of the stochastic depth, at the network's centre.
+    blocks per stage, in order of computation. drop_path: largest rate of the stochastic depth, at the network's centre.
     Raises ValueError for other sizes.
     """
-
-    THOP_BLIND: tuple[type[nn.Module], ...] = ()
-    DEAD: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -160,7 +154,7 @@ class VMUNet(nn.Module):
         self.upsample = nn.ModuleList(PatchExpand(2 * width, width) for width in widths[1:])
         self.final_expand = PatchExpand(dims[0], dims[0] // 4, scale=4)
         self.head = nn.Conv2d(dims[0] // 4, 1, 1)
-        self.apply(_initialise)
+        self.apply(draw_linear)  # convolutions keep PyTorch's default
 
     def forward(self, images: Tensor) -> Tensor:
         if images.shape[-2] % self.divisor or images.shape[-1] % self.divisor:
@@ -189,36 +183,3 @@ def _stages(dims: Sequence[int], depths: Sequence[int], rates: Sequence[float]) 
         nn.Sequential(*(VSSBlock(width, drop_path=next(remaining)) for _ in range(depth)))
         for width, depth in zip(dims, depths, strict=True)
     )
-
-
-def _initialise(module: nn.Module) -> None:
-    """The authors' pass: every Linear; convolutions keep PyTorch's default."""
-    if isinstance(module, nn.Linear):
-        nn.init.trunc_normal_(module.weight, std=0.02)
-
-
-def official_outputs(network: nn.Module, images: Tensor) -> list[Tensor]:
-    """What the authors' network returns in eval mode: [probabilities (B, 1, H, W)]."""
-    return [torch.sigmoid(network.eval()(images))]
-
-
-def convert_official(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The authors' state dict under our keys. Raises ValueError for one of another network or configuration."""
-    return carry_over(state_dict, VMUNet, _our_key)
-
-
-OUR_PREFIXES = {
-    "patch_embed.": "downsample.0.",
-    **{f"layers.{i}.downsample.": f"downsample.{i + 1}." for i in (0, 1, 2)},
-    **{f"layers.{i}.blocks.": f"encoder.{i}." for i in (0, 1, 2, 3)},
-    **{f"layers_up.{i}.blocks.": f"decoder.{i}." for i in (0, 1, 2, 3)},
-    **{f"layers_up.{i}.upsample.": f"upsample.{i - 1}." for i in (1, 2, 3)},
-    "final_up.": "final_expand.",
-    "final_conv.": "head.",
-}
-
-
-def _our_key(key: str) -> str:
-    key = key.removeprefix("vmunet.").replace(".ln_1.", ".norm.").replace(".self_attention.", ".ss2d.")
-    prefix = next((prefix for prefix in OUR_PREFIXES if key.startswith(prefix)), "")
-    return OUR_PREFIXES.get(prefix, "") + key.removeprefix(prefix)

@@ -1,15 +1,51 @@
-"""What training and all measurements ask of the device: float32 that is float32, and a clock that waits for it."""
+"""All that depends on the computer: device, cores, threads, precision, a clock that waits for the device, memory.
+
+Also its description in words, for runs and profiles. It never tells the host's name.
+"""
 
 import os
-import resource
+import platform
+import re
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 
 from results.errors import RequestError
+
+# Device and parallelism
+
+
+def device_named(name: str) -> torch.device:
+    """ "auto" (CUDA where present), "cpu" or "cuda". Raises RequestError where there is none of that kind."""
+    if name not in ("auto", "cpu", "cuda"):
+        raise RequestError(f'--device is {name!r}; give "auto", "cpu" or "cuda".')
+    if name == "cuda" and not torch.cuda.is_available():
+        raise RequestError("--device cuda finds no CUDA device; use --device cpu, or install a CUDA build of torch.")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def workers(device: torch.device) -> int:
+    """Groups that train side by side: one on CUDA, one per core on CPU."""
+    return 1 if device.type == "cuda" else cores()
+
+
+def one_thread(device: torch.device) -> None:
+    """Parallelism on CPU is over cells; within one, a single thread makes the numbers independent of the machine."""
+    if device.type == "cpu":
+        torch.set_num_threads(1)
+
+
+# Precision
 
 
 def full_precision() -> None:
@@ -30,7 +66,10 @@ def settings_of_a_run() -> Iterator[int]:
         torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = precision
 
 
-def finish(device: torch.device) -> None:
+# Clock
+
+
+def wait_for(device: torch.device) -> None:
     """Wait until the device has done all it was given."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
@@ -38,38 +77,79 @@ def finish(device: torch.device) -> None:
 
 def now(device: torch.device) -> float:
     """Seconds of a clock that is read when the device has done all it was given."""
-    finish(device)
+    wait_for(device)
     return time.perf_counter()
 
 
-def device_named(name: str) -> torch.device:
-    """ "auto" (CUDA where present), "cpu" or "cuda". Raises RequestError where there is none of that kind."""
-    if name not in ("auto", "cpu", "cuda"):
-        raise RequestError(f'--device is {name!r}; give "auto", "cpu" or "cuda".')
-    if name == "cuda" and not torch.cuda.is_available():
-        raise RequestError("--device cuda finds no CUDA device; use --device cpu, or install a CUDA build of torch.")
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+# Memory
 
 
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def peak_memory_mb(device: torch.device) -> float | None:
+    """Peak memory in MB (1e6 bytes): allocated on the CUDA device, or resident of the whole process on CPU.
 
-
-def workers(device: torch.device) -> int:
-    """Groups that train side by side: one on CUDA, one a core on CPU."""
-    return 1 if device.type == "cuda" else cores()
-
-
-def one_thread(device: torch.device) -> None:
-    """Parallelism on CPU is over cells; within one, a single thread makes the numbers independent of the machine."""
-    if device.type == "cpu":
-        torch.set_num_threads(1)
-
-
-def peak_memory_mb(device: torch.device) -> float:
-    """Peak memory in MB (1e6 bytes): allocated on the CUDA device, or resident of the whole process on CPU."""
+    None on CPU where the system does not tell it (Windows).
+    """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated() / 1e6
+    try:
+        import resource
+    except ImportError:
+        return None
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+
+
+def memory_gb() -> int | None:
+    """Main memory in GB (1e9 bytes), rounded; None where the system does not tell it (Windows)."""
+    try:
+        return round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9)
+    except (AttributeError, OSError, ValueError):
+        return None
+
+
+# Description
+
+
+def device_name(device: torch.device) -> str:
+    """ "cpu", or the product name of the GPU."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+
+
+def host() -> dict:
+    """What a run records of the computer: architecture, system, cores, and the threads that torch computes with."""
+    return {
+        "machine": platform.machine(),
+        "system": platform.system(),
+        "cpus": os.cpu_count(),
+        "cores": cores(),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def describe(name: str | None = None) -> dict:
+    """The computer in words, for a profile; `name` defaults to its processor, cores and GPU."""
+    cpu = _cpu_model()
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return {
+        "name": name or ", ".join([cpu, f"{cores()} cores", *([gpu] if gpu else [])]),
+        "cpu": cpu,
+        "cores": cores(),
+        "memory_gb": memory_gb(),
+        "device": gpu or "cpu",
+        "system": platform.system(),
+        "python": ".".join(platform.python_version_tuple()[:2]),
+        "torch": str(torch.__version__),
+    }
+
+
+def _cpu_model() -> str:
+    if sys.platform == "darwin":
+        asked = subprocess.run(
+            ["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True, check=False
+        )
+        return asked.stdout.strip() or platform.machine()
+    try:
+        found = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    except OSError:
+        found = None
+    return found[1].strip() if found else platform.machine()

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from benchmarks.networks.entry import Entry, multiples_of
+from benchmarks.networks.entry import Entry, MultiplesOf
 from benchmarks.objectives.losses import bce_dice, inner_boundary
 
 
@@ -51,7 +51,6 @@ NETWORKS = [
         training_builder=lambda size: Trained(),
         objective=objective,
         preprocess=lambda images: images / 127.5 - 1,  # [0, 255] to [-1, 1]
-        accepts=multiples_of(8),
-        sizes="multiples of 8",
+        accepts=MultiplesOf(8),
     )
 ]

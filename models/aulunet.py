@@ -6,26 +6,26 @@ Shapes: B images, C channels, H x W pixels of the current level; level k of the 
 module or a function as in the authors' code, because the paper's operation counter sees modules only.
 
 Which variant is which. v3, M4 and M5 are established (the released code, and that code minus a module). v1, v2 and the
-three-branch AKF are **our reading**: the released code has no switch for them, and counts alone do not decide.
+three-branch AKF are **our interpretation**: the released code has no switch for them, and counts alone do not decide.
 
     v3            AULUNet()                                                               28,636 parameters
-    v1            AULUNet(widths=(4, 8, 16, 24, 36, 60))                                  28,557   our reading
-    v2            AULUNet(widths=(4, 8, 16, 24, 40, 60))                                  31,245   our reading
-    v1, second    AULUNet(skip="pooled")                                                  28,636   our reading
-    v2, second    AULUNet(skip="pooled_deep")                                             30,836   our reading
+    v1            AULUNet(widths=(4, 8, 16, 24, 36, 60))                                  28,557   our interpretation
+    v2            AULUNet(widths=(4, 8, 16, 24, 40, 60))                                  31,245   our interpretation
+    v1, second    AULUNet(skip="pooled")                                                  28,636   our interpretation
+    v2, second    AULUNet(skip="pooled_deep")                                             30,836   our interpretation
     M4            AULUNet(skip="add")            no LSG                                   24,056
     M5            AULUNet(rgf=False)             no RGF                                   25,036
     dilations     AULUNet(dilations=(1, 3))      two branches                             28,636
-                  AULUNet(dilations=(1, 2, 3))   three branches, softmax                  26,279   our reading
+                  AULUNet(dilations=(1, 2, 3))   three branches, softmax                  26,279   our interpretation
     single module AULUNet(rgf=False, skip="add") AKF only; AULUNet(akf=False, ...)        no published number
 
 Deviations from the authors' code:
 1. The head returns logits; the sigmoid that ends the authors' network is left to the loss and the threshold.
 2. LSG has no 1x1 projection of the encoder's features: the authors' is built only where widths differ, and none do.
-3. Without AKF (a row the paper does not print) a depthwise 3x3 and a PointConv stand in its place.
+3. Without AKF (a row that the paper does not have) a depthwise 3x3 and a PointConv stand in its place.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -106,9 +106,9 @@ class LSG(nn.Module):
 
 
 class PooledLSG(nn.Module):
-    """Our second reading of the skip gate: the same gate of the pooled [D, E], one number per channel.
+    """Our second interpretation of the skip gate: the same gate of the pooled [D, E], one number per channel.
 
-    `deep` adds a second 1x1 convolution. The batch norm sees 1x1 maps, so training needs more than one image a batch.
+    `deep` adds a second 1x1 convolution. The batch norm sees 1x1 maps, so training needs more than one image per batch.
     """
 
     def __init__(self, channels: int, *, deep: bool = False) -> None:
@@ -130,7 +130,7 @@ class AddSkip(nn.Module):
 
 
 def skip_gate(kind: str, channels: int) -> nn.Module:
-    """kind: "spatial" (LSG), "pooled" or "pooled_deep" (second readings), "add" (ablated)."""
+    """kind: "spatial" (LSG), "pooled" or "pooled_deep" (second interpretations), "add" (ablated)."""
     if kind == "spatial":
         return LSG(channels)
     if kind in ("pooled", "pooled_deep"):
@@ -146,8 +146,6 @@ class AULUNet(nn.Module):
     widths: channels of the levels, finest first. dilations: of AKF's branches. akf, rgf: False ablates the module.
     skip: see `skip_gate`. Initial weights are PyTorch's defaults, as in the authors' code.
     """
-
-    DEAD: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -186,63 +184,3 @@ class AULUNet(nn.Module):
             x = proj(F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True))
             x = akf(skip(x, features.pop()))
         return self.head(x)
-
-
-def official_outputs(network: AULUNet, images: Tensor) -> list[Tensor]:
-    """What the authors' network returns in eval mode: [probabilities (B, 1, H, W)]."""
-    return [network(images).sigmoid()]
-
-
-_AKF = {
-    "dw_local": "branches.0",
-    "dw_dilated": "branches.1",
-    "gate_conv": "gate",
-    "fuse_conv.conv": "fuse.conv",
-    "fuse_conv.bn": "fuse.bn",
-}
-
-
-def _our_name(key: str) -> str:
-    """An official key in our words, e.g. enc2_akfb.dw_local.weight -> encoder_akf.1.branches.0.weight."""
-    place, _, rest = key.partition(".")
-    if place in ("enc0_conv", "head"):
-        return f"stem.{rest}" if place == "enc0_conv" else f"head.{rest.removeprefix('0.')}"
-    if place == "bottleneck_rgfb":
-        return f"bottleneck.{rest}"
-    for theirs, ours in _AKF.items():
-        if place.endswith("_akfb"):
-            rest = rest.replace(f"{theirs}.", f"{ours}.", 1) if rest.startswith(theirs) else rest
-    level = int("".join(filter(str.isdigit, place)) or -1)
-    kind = place.replace(str(level), "", 1)
-    if kind == "enc_akfb":
-        return f"stem_akf.{rest}" if level == 0 else f"encoder_akf.{level - 1}.{rest}"
-    ours_of = {"enc_proj": ("encoder_proj", level - 1), "up": ("decoder_proj", 4 - level)}
-    ours_of |= {"skip": ("decoder_skip", 4 - level), "dec_akfb": ("decoder_akf", 4 - level)}
-    name, index = ours_of.get(kind, (place, level))
-    return f"{name}.{index}.{rest.removeprefix('proj.') if kind == 'up' else rest}"
-
-
-def convert_official(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The authors' state dict (v3, 209 entries) with our keys, for `AULUNet().load_state_dict`.
-
-    Load a checkpoint of theirs with `torch.load(path, map_location="cpu", weights_only=True)`, which runs no code.
-    Raises ValueError that names missing and unexpected keys, or the first tensor of another shape.
-    """
-    plain = {key.removeprefix("module."): value for key, value in state_dict.items()}
-    official = {_our_name(key): key for key in plain}
-    with torch.device("meta"):  # only names and shapes are needed, and torch's global generator stays where it is
-        expected = AULUNet().state_dict()
-    missing = [key for key in expected if key not in official]
-    unexpected = [key for name, key in official.items() if name not in expected]
-    if missing or unexpected:
-        raise ValueError(
-            "This is not the authors' state dict of AULUNet-v3: "
-            f"missing (under our names) {missing[:8] or 'none'}; unexpected {unexpected[:8] or 'none'}."
-        )
-    for name, key in official.items():
-        if plain[key].shape != expected[name].shape:
-            raise ValueError(
-                f"{key} has shape {tuple(plain[key].shape)}, but AULUNet-v3 needs {tuple(expected[name].shape)}; "
-                "was it saved from another configuration?"
-            )
-    return {name: plain[official[name]] for name in expected}

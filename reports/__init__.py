@@ -1,1 +1,1 @@
-"""How numbers become pages. Nothing in this room imports torch."""
+"""How numbers become pages. Nothing here imports torch."""

@@ -1,16 +1,18 @@
-"""Everything that a report is made of, read once: stored runs, published tables, counts, profiles.
+"""Everything that a report is made of, read once: stored runs, published tables, counts, profiles, shared images.
 
 Nothing here raises for a damaged file: what cannot be used becomes a `Problem` that names the path and the cure, and
 the rest is rendered.
 """
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
 
-from results import complexity, profiles
+from results import complexity, leakage, profiles
 from results.complexity import COUNTS as COUNT_FIELDS
 from results.complexity import path_of as complexity_path
 from results.errors import Damaged
@@ -30,6 +32,14 @@ class Profile:
 
 
 @dataclass(frozen=True)
+class Leakage:
+    """What the parts of the data sets share: the two tables of results/leakage.py, empty where there is none."""
+
+    pairs: pd.DataFrame
+    shared: pd.DataFrame
+
+
+@dataclass(frozen=True)
 class Evidence:
     """What is known. `complexity`: network -> counted figures, without those that a counter failed to give."""
 
@@ -40,7 +50,24 @@ class Evidence:
     complexity: dict[str, dict[str, int]]
     profiles: list[Profile]
     documented: list[Documented]
+    leakage: Leakage
     problems: list[Problem]
+
+    @cached_property
+    def _by_network(self) -> dict[tuple[str, str, str], list[Run]]:
+        return by_network(self.runs)
+
+    def runs_of(self, dataset: str, recipe: str, network: str) -> list[Run]:
+        """The runs of one network, in the order of `runs`; none where nothing is stored."""
+        return self._by_network.get((dataset, recipe, network), [])
+
+
+def by_network(runs: Iterable[Run]) -> dict[tuple[str, str, str], list[Run]]:
+    """(data set, recipe, network) -> its runs, both in the order of `runs`."""
+    found: dict[tuple[str, str, str], list[Run]] = {}
+    for run in runs:
+        found.setdefault((run.cell.dataset, run.cell.recipe, run.cell.network), []).append(run)
+    return found
 
 
 def load_everything(root: Path) -> Evidence:
@@ -58,6 +85,7 @@ def load_everything(root: Path) -> Evidence:
         complexity=counts,
         profiles=_profiles(root, problems),
         documented=_documented(problems),
+        leakage=_leakage(root, problems),
         problems=problems,
     )
 
@@ -127,3 +155,14 @@ def _documented(problems: list[Problem]) -> list[Documented]:
     except Damaged as damage:
         problems.append(damage.problem)
         return []
+
+
+def _leakage(root: Path, problems: list[Problem]) -> Leakage:
+    tables = []
+    for read, columns in ((leakage.pairs, leakage.PAIR_COLUMNS), (leakage.shared, leakage.SHARED_COLUMNS)):
+        try:
+            tables.append(read(root))
+        except Damaged as damage:
+            problems.append(damage.problem)
+            tables.append(pd.DataFrame(columns=list(columns)))
+    return Leakage(*tables)

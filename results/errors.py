@@ -5,6 +5,8 @@ A file that is only found, while a whole results folder is read, must not take t
 a `Problem`, is shown by `report`, and fails `check`.
 """
 
+import difflib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,3 +41,16 @@ class Problem:
 
     def __str__(self) -> str:
         return f"{self.path}: {self.message}; {self.cure}."
+
+
+def unknown(kind: str, name: str, known: Iterable[str], where: str) -> RequestError:
+    """The error for a name that there is not: what it was taken for, the names nearest to it, and where all are.
+
+    kind: as in "There is no suite ..."; where: "--suite takes one of: {names}", {names} standing for the known ones, or
+    "`python -m benchmarks list networks` shows them all".
+    """
+    names = list(known)
+    spelled = {each.lower(): each for each in names}
+    near = [spelled[each] for each in difflib.get_close_matches(name.lower(), spelled, n=3, cutoff=0.6)]
+    meant = f"did you mean {' or '.join(near)}? " if near else ""
+    return RequestError(f"There is no {kind} {name!r}; {meant}{where.replace('{names}', ', '.join(names))}.")

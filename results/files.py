@@ -24,11 +24,6 @@ RERUN = "delete its folder and run this cell again"  # the cure for a damaged fi
 DEEPEST = 20  # levels of a JSON file; those of a results folder have five
 
 
-def results_root() -> Path:
-    """The folder that holds runs/: LESION_BENCHMARKS_RESULTS if set, else results/ of this checkout."""
-    return Path(os.environ.get("LESION_BENCHMARKS_RESULTS", HOME))
-
-
 # Writing
 
 

@@ -13,7 +13,7 @@ FOLDER = Path(__file__).parent / "reference"
 
 def available() -> list[str]:
     """Names of the networks with a reference file, e.g. ["aswin_unet", "aulunet_v3", ...]."""
-    return sorted(path.stem for path in FOLDER.glob("*.json"))
+    return sorted(path.stem for path in FOLDER.glob("*.json") if path.stem != "identities")
 
 
 def load(name: str) -> dict:

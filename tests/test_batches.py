@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy import ndimage
 
-from benchmarks.training.batches import FIRST_ANGLE, ImageStore, draw_epoch, rotation_table, turn_table
+from benchmarks.training.batches import FIRST_ANGLE, ImageStore, draw_epoch, rot90_flip_table, rotation_table
 
 SIZE = 48
 
@@ -44,10 +44,14 @@ def test_truth_is_a_mask_of_at_least_one_half(store, pictures):
 @pytest.mark.parametrize("angle", [20, 45, 63, 79])
 @pytest.mark.parametrize("k", range(4))
 @pytest.mark.parametrize("axis", [0, 1])
-def test_turn_then_rotation_equals_numpy_then_scipy(store, pictures, angle, k, axis):
+def test_rot90_flip_then_rotation_equals_numpy_then_scipy(store, pictures, angle, k, axis):
     """No pixel differs, the border included: the tables are scipy's own."""
-    index, turn, rotation = torch.tensor([2]), torch.tensor([1 + 2 * k + axis]), torch.tensor([1 + angle - FIRST_ANGLE])
-    images, masks = store.augmented(index, turn, rotation)
+    index, rot90_flip, rotation = (
+        torch.tensor([2]),
+        torch.tensor([1 + 2 * k + axis]),
+        torch.tensor([1 + angle - FIRST_ANGLE]),
+    )
+    images, masks = store.augmented(index, rot90_flip, rotation)
     turned = np.flip(np.rot90(scaled(pictures[0][2]), k), axis)
     expected = ndimage.rotate(turned, angle, order=0, reshape=False)
     np.testing.assert_allclose(images[0].permute(1, 2, 0).numpy(), expected, atol=1e-3)
@@ -64,14 +68,15 @@ def test_a_batch_mixes_images_and_transforms(store):
 
 
 def test_tables_cover_the_design():
-    assert turn_table(4).shape == (9, 16)
+    assert rot90_flip_table(4).shape == (9, 16)
     assert rotation_table(4).shape == (61, 16)
 
 
 def test_draws_depend_on_seed_and_epoch_alone():
     one, again = draw_epoch(1, 7, 100, 8, True), draw_epoch(1, 7, 100, 8, True)
     assert all(
-        np.array_equal(a.order, b.order) and np.array_equal(a.turn, b.turn) for a, b in zip(one, again, strict=True)
+        np.array_equal(a.order, b.order) and np.array_equal(a.rot90_flip, b.rot90_flip)
+        for a, b in zip(one, again, strict=True)
     )
     assert not np.array_equal(one[0].order, draw_epoch(2, 7, 100, 8, True)[0].order)
     assert not np.array_equal(one[0].order, draw_epoch(1, 8, 100, 8, True)[0].order)
@@ -87,17 +92,17 @@ def test_every_image_once_an_epoch_but_a_lone_last_one(images, widths):
 
 def test_shares_of_transforms():
     groups = [group for epoch in range(40) for group in draw_epoch(1, epoch, 1000, 8, True)]
-    turn, rotation = (
-        np.concatenate([getattr(group, name).ravel() for group in groups]) for name in ("turn", "rotation")
+    rot90_flip, rotation = (
+        np.concatenate([getattr(group, name).ravel() for group in groups]) for name in ("rot90_flip", "rotation")
     )
-    assert np.mean(turn == 0) == pytest.approx(0.5, abs=0.01)
+    assert np.mean(rot90_flip == 0) == pytest.approx(0.5, abs=0.01)
     assert np.mean(rotation == 0) == pytest.approx(0.5, abs=0.01)
-    assert np.bincount(turn, minlength=9)[1:] / len(turn) == pytest.approx(np.full(8, 1 / 16), abs=0.005)
+    assert np.bincount(rot90_flip, minlength=9)[1:] / len(rot90_flip) == pytest.approx(np.full(8, 1 / 16), abs=0.005)
     assert set(np.unique(rotation)) == set(range(61))
-    assert np.corrcoef(turn == 0, rotation == 0)[0, 1] == pytest.approx(0, abs=0.02)
+    assert np.corrcoef(rot90_flip == 0, rotation == 0)[0, 1] == pytest.approx(0, abs=0.02)
 
 
 def test_no_augmentation_leaves_images_alone():
     group = draw_epoch(1, 1, 16, 8, False)[0]
-    assert not group.turn.any()
+    assert not group.rot90_flip.any()
     assert not group.rotation.any()

@@ -6,8 +6,12 @@ from xml.etree import ElementTree
 import pytest
 
 from reports.check.accepted import accept
-from reports.check.check import CheckResult, Item, Status, check
-from reports.comparison.compare import Tally, Verdict, load_everything
+from reports.check.check import check
+from reports.check.item import Item, Status
+from reports.check.result import CheckResult
+from reports.comparison.tally import Tally
+from reports.comparison.verdict import Verdict
+from reports.evidence import load_everything
 from results import files
 from results.errors import RequestError
 from tests import fake_runs
@@ -42,7 +46,7 @@ def test_documented_contradictions_are_listed_and_pass(root: Path) -> None:
         "lb_unet params_m",
     }
     lines = [line for line in result.counts if line.split()[0] in fake_runs.COUNTED]
-    assert len(lines) == len(fake_runs.COUNTED)  # one a network
+    assert len(lines) == len(fake_runs.COUNTED)  # one per network
     assert "0.175 / 0.083" in lines[5]
     assert "0.178 / 0.083  parameters contradicted (documented), reproduced" in lines[5]
     assert result.verdicts.counts[Verdict.CONTRADICTED] == 8
@@ -56,7 +60,7 @@ def test_an_undocumented_contradiction_fails(root: Path, tmp_path: Path, monkeyp
     result = check(root)
     assert result.exit_status == 1
     assert [item.name for item in result.failures] == ["malunet params_m"]
-    assert "Printed 0.175, counted 177,943, and thop sees 175,031." in result.text()
+    assert "Published 0.175, counted 177,943, and thop sees 175,031." in result.text()
 
 
 def test_an_explanation_of_nothing_fails(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,10 +1,16 @@
 """The command line as a user meets it: mistakes are one sentence and exit code 2, never a traceback."""
 
+import errno
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
+
+from benchmarks.cli.app import app, main
+from benchmarks.networks import citations
+from results.installation import version
 
 ROOT = Path(__file__).parents[1]
 
@@ -35,7 +41,10 @@ def benchmarks(*arguments: str, **environment: str) -> subprocess.CompletedProce
         (["run", "--plugin", "nowhere.py"], "--plugin nowhere.py cannot be imported"),
         (["data", "isic2018", "--from", "nowhere.zip"], "nowhere.zip"),
         (["data", "isic2020"], "isic2020"),
-        (["list", "cats"], "networks, suites or runs"),
+        (["list", "cats"], "There is no list of 'cats'; `list` takes networks, suites or runs."),
+        (["list", "network"], "did you mean networks?"),
+        (["cite", "egeunet"], "There is no entry to cite for 'egeunet'; did you mean ege_unet"),
+        (["rnu"], "Did you mean 'run'?"),
         (["report", "--format", "pdf"], "pdf"),
         (["check", "--accept"], "--accept needs --baseline"),
     ],
@@ -64,7 +73,124 @@ def test_a_dry_run_trains_nothing(tmp_path):
         LESION_BENCHMARKS_RESULTS=str(tmp_path / "results"),
     )
     assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0] == f"Results folder: {tmp_path / 'results'}"
     assert "3 cells to do, 0 done" in done.stdout
     assert "Runs are begun with torch." in done.stdout
     assert "Estimated time of all" in done.stdout
     assert not (tmp_path / "results").exists()
+
+
+def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path):
+    (tmp_path / "file").write_text("")
+    done = benchmarks("report", "--format", "md", "--output", str(tmp_path / "file" / "report"))
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"Error: {tmp_path / 'file'}")
+    assert "cannot be used (" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["complexity.csv", ".complexity.csv.12.partial"])
+def test_a_full_disk_is_one_sentence(name, monkeypatch, capsys):
+    """A file that is being written has a name that says nothing to the user: its folder is named."""
+
+    def full(**_):
+        raise OSError(errno.ENOSPC, "No space left on device", f"/somewhere/results/{name}")
+
+    monkeypatch.setattr("benchmarks.cli.app.app", full)
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    place = "/somewhere/results" if name.startswith(".") else "/somewhere/results/complexity.csv"
+    said = f"Error: {place} cannot be used (No space left on device); name another place, or mend this one.\n"
+    assert capsys.readouterr().err == said
+
+
+def test_another_error_of_the_system_is_a_fault_of_ours(monkeypatch):
+    def lost(**_):
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory", "/somewhere/template")
+
+    monkeypatch.setattr("benchmarks.cli.app.app", lost)
+    with pytest.raises(FileNotFoundError):
+        main()
+
+
+def test_bibtex_is_printed_as_it_is_written():
+    done = CliRunner().invoke(app, ["cite", "ege_unet", "smp:unet/resnet18"])
+    assert done.exit_code == 0, done.output
+    assert done.output == citations.bibtex(["ege_unet", "smp:unet/resnet18"])
+    assert CliRunner().invoke(app, ["cite"]).output == citations.bibtex()
+
+
+def test_it_tells_its_version():
+    assert CliRunner().invoke(app, ["--version"]).output == f"lesion-benchmarks {version()}\n"
+
+
+def test_help_reads_neither_torch_nor_tables():
+    code = "import sys; from benchmarks.cli.app import app; app(['--help'], standalone_mode=False); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "Train and score" in done.stdout
+    assert not {"torch", "pandas", "numpy", "scipy", "PIL"} & set(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        (["run", "--suite", ""], "ablation-modules"),
+        (["run", "--recipe", "pa"], "paper-bf16"),
+        (["run", "--network", "aulunet_"], "aulunet_d357"),
+        (["run", "--set", "weight"], "weight_decay="),
+        (["run", "--split", ""], "sorted"),
+        (["run", "--device", "c"], "cuda"),
+        (["data", "isic"], "isic2017"),
+        (["list", ""], "networks"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_a_shell_is_offered_the_names(typed, offered):
+    environment = {
+        "_LESION_BENCHMARKS_COMPLETE": "complete_bash",
+        "COMP_WORDS": " ".join(["lesion-benchmarks", *typed]),
+        "COMP_CWORD": str(len(typed)),
+    }
+    done = CliRunner().invoke(app, [], prog_name="lesion-benchmarks", env=environment)
+    assert offered in done.output.split()
+
+
+def test_completion_is_installed_for_the_script():
+    done = benchmarks("--show-completion", "bash")
+    assert "lesion-benchmarks" in done.stdout + done.stderr
+
+
+def without_reader(code: str) -> tuple[str, int]:
+    """Standard error and exit code of a process whose output nobody reads any more."""
+    command = [sys.executable, "-c", code]
+    started = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert started.stdout is not None
+    started.stdout.close()
+    started.stdout = None
+    try:
+        return started.communicate(timeout=120)[1], started.returncode
+    finally:
+        started.kill()
+
+
+def test_a_command_whose_reader_has_gone_ends_without_a_word():
+    code = "import sys; sys.argv[1:] = ['list', 'suites']; from benchmarks.cli import main; main()"
+    assert without_reader(code) == ("", 130)
+
+
+TRAINING = """
+import signal, sys, threading
+from benchmarks.cli.session import Session
+signal.signal(signal.SIGTERM, signal.default_int_handler)
+session = Session()
+threading.Thread(target=session.say, args=["loss"]).start()
+try:
+    threading.Event().wait(60)
+except KeyboardInterrupt:
+    session.say("Stopped.")
+    sys.exit(130)
+"""
+
+
+def test_training_whose_reader_has_gone_is_stopped_from_the_thread_that_prints():
+    assert without_reader(TRAINING) == ("", 130)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from baselines.selective_scan import scan_flops, selective_scan
 from benchmarks.measuring import complexity
 from benchmarks.networks import registry
-from benchmarks.networks.entry import Entry
+from benchmarks.networks.entry import Entry, OneOf
 from results import complexity as stored_counts
 from results import files
 from results.errors import RequestError
@@ -135,12 +135,9 @@ MAMBA_CALLS = {
 @pytest.mark.parametrize(
     ("name", "modules", "everything"), [("lightm_unet", 1_224.36, 2_415.0), ("ulvm_unet", 66.542, 81.5)]
 )
-def test_without_blindness_the_counter_sees_mamba(
-    name: str, modules: float, everything: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_where_nothing_is_hidden_the_counter_sees_mamba(name: str, modules: float, everything: float) -> None:
     """The sheet's counts with all modules but the step sizes' projection, and with that and the scan added."""
     network = registry.build(name)
-    monkeypatch.setattr(type(network), "THOP_BLIND", ())
     seen = complexity.count(network, torch.zeros(1, 3, 256, 256))
     steps = sum(tokens * inner * rank * calls for tokens, inner, rank, calls in MAMBA_CALLS[name])
     scans = sum((9 * 16 + 1) * tokens * inner * calls for tokens, inner, _, calls in MAMBA_CALLS[name])
@@ -269,7 +266,7 @@ def test_the_committed_counts_are_what_the_code_counts(counted: pd.DataFrame) ->
 @pytest.fixture
 def picky() -> Iterator[str]:
     """A registered network that does not take 256 px."""
-    entry = Entry("picky", "Picky", nn.Identity, accepts=lambda size: size == 224, sizes="224 px only")
+    entry = Entry("picky", "Picky", nn.Identity, accepts=OneOf(224))
     registry.register(entry)
     yield "picky"
     del registry.ENTRIES["picky"]

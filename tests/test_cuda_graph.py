@@ -1,4 +1,4 @@
-"""The recorded step: that it is the step, over fifty of them, and that every network's step can be recorded.
+"""The captured step: that it is the step, over fifty of them, and that every network's step can be captured.
 
 Without a GPU the recording is a tape of the tensor operations of one step. Replaying it runs those operations again on
 the same tensors, with no Python of the step in between: as with a CUDA graph, whatever the step took from Python (a
@@ -20,8 +20,9 @@ from torch.utils._pytree import tree_leaves, tree_map
 from benchmarks.networks import registry
 from benchmarks.protocol.recipe import RECIPES, Recipe
 from benchmarks.training.batches import ImageStore
-from benchmarks.training.cuda_graph import WARM_UP, Captured, Recording, Step, cuda_graph
-from benchmarks.training.loop import Data, Drawn, steps_of, train
+from benchmarks.training.cuda_graph import WARM_UP, Captured, Graph, Step, cuda_graph
+from benchmarks.training.data import Data
+from benchmarks.training.loop import Drawn, steps_of, train
 from benchmarks.training.replicas import Replicas
 from tests.test_reference_loop import IMAGES, MASKS, PAIRS, STEPS, reference_losses
 
@@ -62,7 +63,7 @@ class Taped:
     def __init__(self) -> None:
         self.replicas: Replicas | None = None
 
-    def __call__(self, step: Step, inputs: tuple[Tensor, ...]) -> Recording:
+    def __call__(self, step: Step, inputs: tuple[Tensor, ...]) -> Graph:
         moments = [value for state in self.replicas.optimizer.state.values() for value in state.values()]
         state = [*self.replicas.tensors().values(), *moments]
         before = [each.detach().clone() for each in state]
@@ -72,17 +73,17 @@ class Taped:
             for place, value in zip(state, before, strict=True):
                 place.copy_(value)
         place = torch.zeros_like(output)
-        return Recording(lambda: place.copy_(tape.play()[id(output)]), inputs, place)
+        return Graph(lambda: place.copy_(tape.play()[id(output)]), inputs, place)
 
 
 def captured_losses(
     network: str, seeds: tuple[int, ...], recipe: Recipe, device: torch.device, dtype: torch.dtype
 ) -> np.ndarray:
     """Losses of the first STEPS steps, (steps, R), all but the first few of each shape from a recording."""
-    record = cuda_graph if device.type == "cuda" else Taped()
-    replicas = Replicas(network, seeds, recipe, device, dtype, record=record)
-    if isinstance(record, Taped):
-        record.replicas = replicas
+    capture = cuda_graph if device.type == "cuda" else Taped()
+    replicas = Replicas(network, seeds, recipe, device, dtype, capture=capture)
+    if isinstance(capture, Taped):
+        capture.replicas = replicas
     store, losses = ImageStore(IMAGES, MASKS, device, dtype), []
     step = replicas.step_on(store)
     assert isinstance(step, Captured)
@@ -109,7 +110,7 @@ def test_captured_stacked_and_plain_reach_the_same_losses(network, device):
 
 
 @pytest.mark.parametrize("device", DEVICES)
-def test_batches_of_two_widths_have_a_recording_each(device):
+def test_batches_of_two_widths_have_a_graph_each(device):
     """22 images in fives are four steps and a rest of two, which comes once an epoch."""
     recipe = RECIPES["paper"].changed(size=64, batch=5, epochs=6)
     expected = reference_losses("aulunet_v3", 1, recipe, torch.float64)
@@ -118,25 +119,25 @@ def test_batches_of_two_widths_have_a_recording_each(device):
     np.testing.assert_allclose(losses[:, 0], expected, rtol=1e-9 if device.type == "cpu" else 1e-4)
 
 
-def test_a_recording_is_made_once_for_each_shape():
+def test_a_graph_is_made_once_for_each_shape():
     made: list[tuple[Tensor, ...]] = []
 
-    def record(step: Step, inputs: tuple[Tensor, ...]) -> Recording:
+    def capture(step: Step, inputs: tuple[Tensor, ...]) -> Graph:
         made.append(inputs)
         output = torch.zeros(3)
-        return Recording(lambda: output.copy_(step(*inputs)), inputs, output)
+        return Graph(lambda: output.copy_(step(*inputs)), inputs, output)
 
-    step = Captured(lambda x: x.sum().expand(3), record)
+    step = Captured(lambda x: x.sum().expand(3), capture)
     for size in (2, 4) * 5:
         assert step(torch.ones(size)).tolist() == [size] * 3
     assert [each[0].shape for each in made] == [(2,), (4,)]
 
 
-def test_what_cannot_be_recorded_runs_as_it_is():
-    def record(step: Step, inputs: tuple[Tensor, ...]) -> Recording:
+def test_what_cannot_be_captured_runs_as_it_is():
+    def capture(step: Step, inputs: tuple[Tensor, ...]) -> Graph:
         raise RuntimeError("operation not permitted when stream is capturing\nand more")
 
-    step = Captured(lambda x: x * 2, record)
+    step = Captured(lambda x: x * 2, capture)
     assert [step(torch.tensor(float(k))).item() for k in range(6)] == [0, 2, 4, 6, 8, 10]
     assert step.refusal == "operation not permitted when stream is capturing"
 
@@ -165,8 +166,8 @@ def test_no_step_waits_for_the_device_or_copies_from_the_host(network):
     store = ImageStore(np.zeros((4, size, size, 3), np.uint8), np.zeros((4, size, size), np.uint8), META)
     replicas = Replicas(network, (1, 2), RECIPES["paper"].changed(size=size, batch=2), META)
     replicas.optimizer.step = lambda: None  # AdamW's fused kernel has no version for this device
-    assert store.turn.is_meta
-    assert store.rotation.is_meta  # the tables are made by the first step, which is never recorded
+    assert store.rot90_flip.is_meta
+    assert store.rotation.is_meta  # the tables are made by the first step, which is never captured
     drawn = next(steps_of(replicas, len(store), 1))
     with Hostless():
         losses = replicas.step_on(store)(*drawn)

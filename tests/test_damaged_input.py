@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 
 from reports.check.check import check
-from reports.comparison.compare import load_everything, table
-from reports.tables.grid import to_csv, to_latex, to_markdown
-from reports.tables.paper import all_grids
+from reports.comparison.findings import Findings
+from reports.evidence import load_everything
+from reports.formats.csv import to_csv
+from reports.formats.latex import to_latex
+from reports.formats.markdown import to_markdown
+from reports.tables.all import all_grids
 from results.runs import Problem
 from tests import fake_runs
 
@@ -118,10 +121,10 @@ def test_a_damaged_run_is_named_and_the_rest_renders(damage: Callable[[Path], No
     assert problem.cure
     assert str(problem.path) in str(problem)
     assert str(problem) in [item.message for item in check(root).failures]
-    rows = {row.network: row for row in table("table1", evidence).blocks[1].rows}
+    rows = {row.network: row for row in Findings.of(evidence).tables["table1"].blocks[1].rows}
     measured = [rows[name].comparisons["miou"].measured for name in ("unet", "aulunet_v3")]
     assert [found.n for found in measured if found] == [1, 2]
-    for grids in all_grids(evidence).values():
+    for grids in all_grids(Findings.of(evidence)).values():
         for write in (to_markdown, to_csv, to_latex):
             assert any(name in write(grids) for name in ("AULUNet-v3", "aulunet_v3", "d=1,d=2 (Ours)"))
 
@@ -130,7 +133,7 @@ def test_a_run_of_another_recipe_stands_in_its_own_block(root: Path) -> None:
     fake_runs.write_run(root, network="unet", seed=3, recipe="paper+epochs=3", images=12)
     evidence = load_everything(root)
     assert evidence.problems == []
-    blocks = [(block.dataset, block.recipe) for block in table("table1", evidence).blocks]
+    blocks = [(block.dataset, block.recipe) for block in Findings.of(evidence).tables["table1"].blocks]
     assert blocks == [("isic2017", "paper"), ("isic2018", "paper"), ("isic2018", "paper+epochs=3")]
 
 
@@ -140,7 +143,7 @@ def test_an_unknown_network_in_a_published_file(root: Path, tmp_path: Path, monk
     problem = only_problem(root)
     assert problem.path == path
     assert "'aulunet_m44'" in problem.message
-    rows = table("table2", load_everything(root)).blocks[0].rows
+    rows = Findings.load(root).tables["table2"].blocks[0].rows
     assert rows[0].comparisons["miou"].measured is None
     assert rows[4].comparisons["miou"].measured is not None
     assert check(root).exit_status == 1
@@ -152,7 +155,7 @@ def test_a_word_where_a_number_belongs(root: Path, tmp_path: Path, monkeypatch: 
     problem = only_problem(root)
     assert problem.path == path
     assert "miou of unet on isic2018 is" in problem.message
-    found = table("table1", load_everything(root)).blocks[1].rows[0].comparisons["miou"]
+    found = Findings.load(root).tables["table1"].blocks[1].rows[0].comparisons["miou"]
     assert found.unreadable
 
 
@@ -160,7 +163,7 @@ def test_a_row_typed_twice(root: Path, tmp_path: Path, monkeypatch: pytest.Monke
     path = fake_runs.copy_published(tmp_path / "published", monkeypatch) / "table1.csv"
     path.write_text(path.read_text() + path.read_text().splitlines()[-1] + "\n")
     assert "aulunet_v3 on isic2018 stands twice" in only_problem(root).message
-    assert len(table("table1", load_everything(root)).blocks[1].rows) == 16
+    assert len(Findings.load(root).tables["table1"].blocks[1].rows) == 16
 
 
 @pytest.mark.parametrize("name", ["table1.csv", "table3.csv", "contradictions.csv"])
@@ -176,7 +179,7 @@ def test_an_unusable_published_file(
     problem = only_problem(root)
     assert problem.path == path
     assert "restore it" in problem.cure
-    text = "".join(map(to_markdown, all_grids(load_everything(root)).values()))
+    text = "".join(map(to_markdown, all_grids(Findings.load(root)).values()))
     assert "d=1,d=3" in text or name == "table3.csv"
     assert "aulunet_v3" in text or "AULUNet-v3" in text
 
@@ -205,4 +208,4 @@ def test_an_unusable_profile(change: Callable[[dict], object], root: Path) -> No
     problem = only_problem(root)
     assert problem.path == path
     assert "python -m benchmarks profile" in problem.cure
-    assert all_grids(load_everything(root))["efficiency"] == []
+    assert all_grids(Findings.load(root))["efficiency"] == []

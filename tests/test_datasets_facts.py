@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from benchmarks import __main__ as cli
 from benchmarks import datasets
+from benchmarks.cli import run
+from benchmarks.cli.app import app
 from benchmarks.datasets import loading
 from benchmarks.protocol.recipe import Recipe
 from benchmarks.runner import save_run
@@ -131,7 +132,7 @@ def test_every_run_records_the_data(source: Path, tmp_path: Path) -> None:
 
 
 def test_data_command_tells_what_it_read(source: Path) -> None:
-    done = CliRunner().invoke(cli.app, ["data", "isic2018", "--from", str(source), "--size", "16"])
+    done = CliRunner().invoke(app, ["data", "isic2018", "--from", str(source), "--size", "16"])
     assert done.exit_code == 0, done.output
     words = " ".join(done.output.split())
     assert "Originals: 5 JPEG and 1 PNG, 40 to 60 (median 40) x 30 to 50 (median 30) px" in words
@@ -139,13 +140,13 @@ def test_data_command_tells_what_it_read(source: Path) -> None:
 
 
 def test_run_says_when_an_earlier_version_prepared_the_data(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "_show_costs", lambda *_: None)
+    monkeypatch.setattr(run, "show_costs", lambda *_: None)
     arguments = ["run", "--suite", "isic2018", "--network", "unext_s", "--size", "32", "--dry-run"]
     prepared = prepare(source, 32)
     told = "python -m benchmarks data isic2018 --from PATH"
-    assert told not in " ".join(CliRunner().invoke(cli.app, arguments).output.split())
+    assert told not in " ".join(CliRunner().invoke(app, arguments).output.split())
     as_an_earlier_version_wrote_it(prepared)
-    done = CliRunner().invoke(cli.app, arguments)
+    done = CliRunner().invoke(app, arguments)
     assert done.exit_code == 0, done.output
     assert told in " ".join(done.output.split())
 

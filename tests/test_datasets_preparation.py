@@ -197,7 +197,9 @@ def test_wrong_paths(cache: Path, tmp_path: Path) -> None:
         prepare(tmp_path)
     with pytest.raises(RequestError, match="--from PATH, or fetch them with --download"):
         datasets.prepare("isic2018", None)
-    with pytest.raises(RequestError, match="no data set 'isic2019'; choose one of isic2018, isic2017, synthetic"):
+    with pytest.raises(
+        RequestError, match=r"no data set 'isic2019'; did you mean .*\? choose one of isic2018, isic2017, synthetic"
+    ):
         prepare(tmp_path, "isic2019")
     with pytest.raises(RequestError, match="--size 0 is too small"):
         prepare(tmp_path, size=0)

@@ -15,7 +15,7 @@ import yaml
 from safetensors.numpy import load_file
 from typer.testing import CliRunner
 
-from benchmarks.__main__ import app
+from benchmarks.cli.app import app
 from benchmarks.datasets.splits import COUNTS, RULES
 from benchmarks.protocol.recipe import RECIPES, Recipe
 from benchmarks.protocol.suites import SUITES

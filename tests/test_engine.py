@@ -17,6 +17,7 @@ from benchmarks.objectives import losses
 from benchmarks.protocol.recipe import RECIPES, Recipe
 from benchmarks.runner import cost, local, save_run
 from benchmarks.runner.console import Reporter
+from benchmarks.runner.group import Control, Resources
 from benchmarks.training import checkpoint, engine, kernels
 from benchmarks.training.batches import ImageStore
 from benchmarks.training.engine import TORCH, Engine
@@ -49,8 +50,8 @@ def without_numba(monkeypatch):
 
 def job(root: Path, begun_with: Engine = TORCH) -> local.Job:
     prepared = datasets.load("synthetic", RECIPE.size)
-    stores = local.on_device(prepared, RECIPE, CPU)
-    return local.Job(prepared, stores, RECIPE, root, CPU, Reporter(Console(quiet=True)), begun_with)
+    resources, control = Resources.of(prepared, RECIPE, CPU), Control(Reporter(Console(quiet=True)))
+    return local.Job(prepared, RECIPE, root, resources, control, begun_with)
 
 
 def paused(root: Path, begun_with: Engine) -> local.Job:
@@ -59,7 +60,7 @@ def paused(root: Path, begun_with: Engine) -> local.Job:
     save_run.begin(CELL, work.prepared, RECIPE, root, begun_with)
     replicas = Replicas(CELL.network, (CELL.seed,), RECIPE, CPU)
     replicas.progress[0].epoch = 1
-    path = CELL.folder(root) / checkpoint.CHECKPOINT
+    path = checkpoint.path_of(CELL, root)
     checkpoint.save(replicas, [path], [checkpoint.identity(CELL, work.prepared.fingerprint)])
     return work
 

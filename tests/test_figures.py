@@ -9,11 +9,15 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from reports.comparison.compare import Block, load_everything, table
-from reports.figures import curves, scatter
+from reports.comparison.findings import Findings
+from reports.comparison.join import Block
+from reports.evidence import load_everything
+from reports.figures import curves
+from reports.figures.figure2 import by_parameters, figure2
+from reports.figures.intervals import intervals, lines
 from reports.figures.labels import MARK, Name, write_names
-from reports.figures.pictures import style
-from reports.figures.qualitative import (
+from reports.figures.latency import latency, pareto
+from reports.figures.predictions import (
     BY_HASH,
     COLOURS,
     STRENGTH,
@@ -24,10 +28,12 @@ from reports.figures.qualitative import (
     _photo,
     choose,
     disagreement,
-    qualitative,
+    predictions,
 )
-from reports.figures.scatter import Mark, pareto
+from reports.figures.scatter import Mark
+from reports.figures.style import NAME_SIZE, PANEL, style
 from results.errors import RequestError
+from results.metrics import metric_named
 from results.published import published_table
 from results.runs import load_runs
 from tests import fake_runs
@@ -44,7 +50,7 @@ def block(tmp_path: Path) -> Block:
 
 
 def block_of(root: Path, dataset: str = "isic2018") -> Block:
-    found = table("table1", load_everything(root)).blocks
+    found = Findings.load(root).tables["table1"].blocks
     return next(each for each in found if each.dataset == dataset)
 
 
@@ -64,12 +70,12 @@ def published(dataset: str) -> list[Name]:
 )
 def test_names_cover_neither_names_nor_marks(names: list[Name]) -> None:
     with style():
-        figure = Figure(figsize=scatter.PANEL)
+        figure = Figure(figsize=PANEL)
         ax = figure.add_axes((0.1, 0.1, 0.8, 0.8))
         x, y = np.array([(name.x, name.y) for name in names]).T
         ax.set(xlim=(x.min() - 0.8, x.max() + 0.8), ylim=(y.min() - 1, y.max() + 1))
         marks = [(name.x, name.y) for name in names]
-        texts = write_names(ax, names, marks, [], scatter.NAME_SIZE, "black")
+        texts = write_names(ax, names, marks, [], NAME_SIZE, "black")
         boxes = [text.get_window_extent() for text in texts]
         frame = ax.get_window_extent()
     for first, second in itertools.combinations(boxes, 2):
@@ -90,7 +96,7 @@ def test_pareto_front_holds_those_that_no_other_beats() -> None:
 
 
 def test_figure_2_is_the_same_twice_and_carries_no_date(block: Block) -> None:
-    first, second = (scatter.tradeoff(block, "figure2b", "Figure 2 (b)") for _ in range(2))
+    first, second = (figure2(block, "figure2b", "Figure 2 (b)") for _ in range(2))
     assert first is not None
     assert first == second
     assert "date" not in first.svg.lower()
@@ -98,15 +104,15 @@ def test_figure_2_is_the_same_twice_and_carries_no_date(block: Block) -> None:
 
 
 def test_figure_2_without_runs_shows_what_was_published_and_says_so(tmp_path: Path) -> None:
-    drawn = scatter.tradeoff(block_of(tmp_path), "figure2b", "Figure 2 (b)")
+    drawn = figure2(block_of(tmp_path), "figure2b", "Figure 2 (b)")
     assert drawn is not None
     assert "Nothing is measured yet" in drawn.caption
     assert "highest published mIoU is 82.44 % (AULUNet-v3)" in drawn.alt
 
 
-def test_measured_marks_take_our_counts_and_published_ones_the_print(block: Block) -> None:
+def test_measured_marks_take_our_counts_and_published_marks_the_published_ones(block: Block) -> None:
     row = next(row for row in block.rows if row.network == "malunet")
-    pair = scatter.by_parameters(row, orientation=False)
+    pair = by_parameters(row, reference_only=False)
     assert pair.published is not None
     assert pair.measured is not None
     assert (pair.published.x, pair.measured.x) == (0.175, 0.177943)
@@ -116,18 +122,57 @@ def test_measured_marks_take_our_counts_and_published_ones_the_print(block: Bloc
 def test_published_numbers_of_another_data_set_are_not_drawn(tmp_path: Path) -> None:
     fake_runs.write_run(tmp_path, dataset="synthetic", recipe="quick", network="unet")
     synthetic = block_of(tmp_path, "synthetic")
-    assert all(scatter.by_parameters(row, synthetic.orientation).published is None for row in synthetic.rows)
+    assert all(by_parameters(row, synthetic.reference_only).published is None for row in synthetic.rows)
+
+
+def test_figures_draw_what_the_comparison_holds(block: Block, tmp_path: Path) -> None:
+    """Every drawn number is the one that the tables show, and nothing is taken from a written cell."""
+    findings = Findings.load(tmp_path)
+    runs = findings.run_block("isic2018", "paper")
+    assert runs is not None
+    interval = {each.network: each for each in runs.intervals(metric_named("miou"))}
+    rows = {row.marked_label: row for row in block.rows if row.runs}
+    drawn = lines(block, runs)
+    assert [line.label for line in drawn] == list(rows)
+    for line in drawn:
+        row = rows[line.label]
+        claim, pair = row.comparisons["miou"], by_parameters(row, block.reference_only)
+        assert claim.measured is not None
+        assert pair.published is not None
+        assert pair.measured is not None
+        assert (line.low, line.high) == (interval[row.network].low, interval[row.network].high)
+        assert line.mean == pytest.approx(claim.measured.mean, abs=1e-12)
+        assert (line.published, line.tolerance) == (claim.published, claim.tolerance)
+        assert sorted(line.seeds) == sorted(run.metrics["miou"] for run in row.runs)
+        assert (pair.measured.miou, pair.published.miou) == (100 * claim.measured.mean, 100 * claim.published)
+        assert pair.measured.sd == 100 * claim.measured.sd
+        assert (pair.published.x, pair.measured.x) == (row.counts["params_m"].published, row.counts["params_m"].counted)
+        assert (pair.published.gflops, pair.measured.gflops) == (
+            row.counts["gflops"].published,
+            row.counts["gflops"].counted,
+        )
+
+
+def test_intervals_of_other_data_carry_no_published_number(tmp_path: Path) -> None:
+    fake_runs.write_suite(tmp_path, {"unet": 0.8}, seeds=2, dataset="synthetic", recipe="quick")
+    synthetic, runs = block_of(tmp_path, "synthetic"), Findings.load(tmp_path).run_block("synthetic", "quick")
+    assert runs is not None
+    assert [line.published for line in lines(synthetic, runs)] == [None]
+    drawn = intervals(synthetic, runs, "intervals", "Intervals")
+    assert drawn is not None
+    assert "published" not in drawn.caption
+    assert intervals(synthetic, None, "intervals", "Intervals") is None
 
 
 def test_latency_is_drawn_for_profiled_networks_with_the_machine_in_words(block: Block, tmp_path: Path) -> None:
     fake_runs.write_profile(tmp_path, networks=("unet", "aulunet_v3"))
     (profile,) = load_everything(tmp_path).profiles
-    drawn = scatter.latency(block, profile, "cpu", "latency", "Latency")
+    drawn = latency(block, profile, "cpu", "latency", "Latency")
     assert drawn is not None
     assert "quiet-box" in drawn.caption
     assert "2 threads" in drawn.caption
     assert drawn.alt.startswith("Scatter plot of 2 networks")
-    assert scatter.latency(block, profile, "cuda", "latency", "Latency") is None
+    assert latency(block, profile, "cuda", "latency", "Latency") is None
 
 
 def test_damaged_history_is_named_and_the_others_are_drawn(block: Block) -> None:
@@ -168,14 +213,14 @@ def test_qualitative_images_are_chosen_by_hash_and_by_disagreement(block: Block)
 
 
 def test_qualitative_figure_is_drawn_and_a_damaged_mask_is_named(block: Block) -> None:
-    drawn, problems = qualitative(block, fake_runs.pictures, "predictions", "Predictions")
+    drawn, problems = predictions(block, fake_runs.pictures, "predictions", "Predictions")
     assert drawn is not None
     assert problems == []
-    assert drawn == qualitative(block, fake_runs.pictures, "predictions", "Predictions")[0]
+    assert drawn == predictions(block, fake_runs.pictures, "predictions", "Predictions")[0]
     run = next(row for row in block.rows if row.network == "malunet").runs[0]
     for mask in (run.folder / "masks").glob("*.png"):
         mask.write_bytes(mask.read_bytes()[:40])
-    smaller, problems = qualitative(block, fake_runs.pictures, "predictions", "Predictions")
+    smaller, problems = predictions(block, fake_runs.pictures, "predictions", "Predictions")
     assert smaller is not None
     assert problems[0].path.parent == run.folder / "masks"
     assert smaller.jpeg != drawn.jpeg
@@ -217,9 +262,9 @@ def test_the_sheet_puts_each_mask_beside_its_own_photograph(block: Block, tmp_pa
 
 def test_qualitative_figure_without_masks_or_photographs(tmp_path: Path, block: Block) -> None:
     with pytest.raises(RequestError, match="prepare it again"):
-        qualitative(block, lambda dataset, ids: {}, "predictions", "Predictions")
+        predictions(block, lambda dataset, ids: {}, "predictions", "Predictions")
     fake_runs.write_run(tmp_path / "bare", network="unet", masks=0)
-    assert qualitative(block_of(tmp_path / "bare"), fake_runs.pictures, "p", "P") == (None, [])
+    assert predictions(block_of(tmp_path / "bare"), fake_runs.pictures, "p", "P") == (None, [])
 
 
 def test_masks_of_another_size_than_the_photograph_still_fit(block: Block) -> None:
@@ -229,4 +274,4 @@ def test_masks_of_another_size_than_the_photograph_still_fit(block: Block) -> No
     def photographs(dataset: str, ids: list[str]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         return {name: (large(photo), large(truth)) for name, (photo, truth) in fake_runs.pictures(dataset, ids).items()}
 
-    assert qualitative(block, photographs, "predictions", "Predictions")[0] is not None
+    assert predictions(block, photographs, "predictions", "Predictions")[0] is not None

@@ -6,15 +6,13 @@ from pathlib import Path
 import pytest
 
 from reports.check.check import check
-from reports.comparison.compare import load_everything, table
-from reports.evidence import TABLES
+from reports.comparison.findings import Findings
 from reports.headline import headline
 from tests import fake_runs
 
 
 def said(root: Path) -> list[str]:
-    evidence = load_everything(root)
-    return headline([table(name, evidence) for name in TABLES], evidence)
+    return headline(Findings.load(root))
 
 
 @pytest.fixture

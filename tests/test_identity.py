@@ -11,18 +11,20 @@ from torch import nn
 from typer.testing import CliRunner
 
 from benchmarks import datasets, machine
-from benchmarks.__main__ import app
+from benchmarks.cli.app import app
 from benchmarks.networks import registry
 from benchmarks.networks.entry import Entry
 from benchmarks.networks.identity import identity
+from benchmarks.networks.paper import PAPER
 from benchmarks.networks.seeding import states
 from benchmarks.protocol.recipe import RECIPES
 from benchmarks.runner import local, save_run
 from benchmarks.runner.console import Reporter
+from benchmarks.runner.group import Control, Resources
 from benchmarks.training import checkpoint
 from benchmarks.training.replicas import Replicas
 from reports.evidence import load_everything
-from results import files
+from results import files, installation
 from results.cell import Cell
 from results.errors import RequestError
 from results.runs import UNKNOWN
@@ -97,6 +99,12 @@ def test_every_network_has_one_that_is_its_own_and_stays(monkeypatch):
     assert states() == before
 
 
+def test_stored_runs_are_still_of_the_networks_of_today():
+    """An identity that moves cuts every stored run off from the seeds to come."""
+    committed = json.loads((Path(__file__).parent / "reference" / "identities.json").read_text())
+    assert {name: identity(name) for name in PAPER} == committed
+
+
 def write(folder: Path, text: str = PLUGIN) -> list[str]:
     """A plugin, as arguments of the command line."""
     folder.mkdir(exist_ok=True)
@@ -153,19 +161,20 @@ def test_a_config_and_a_report_say_what_was_trained_and_where(tmp_path):
     assert config["identity"] == report["identity"] == identity("tiny")
     assert report["host"]["threads"] == 1
     assert report["host"]["cores"] == machine.cores()
-    assert config["code"]["version"] == report["code"]["version"] == save_run.code_version().version
+    assert config["code"]["version"] == report["code"]["version"] == save_run.code_version()["version"]
 
 
-def test_the_package_version_is_none_where_nothing_is_installed(monkeypatch):
+def test_the_package_version_is_none_where_nothing_is_installed(tmp_path, monkeypatch):
     from importlib import metadata
 
     def absent(name: str) -> str:
         raise metadata.PackageNotFoundError(name)
 
+    monkeypatch.setattr(installation, "FOLDER", tmp_path)  # no checkout
     monkeypatch.setattr(metadata, "version", lambda name: "9.8.7")
-    assert save_run.code_version.__wrapped__().version == "9.8.7"
+    assert save_run.code_version.__wrapped__()["version"] == "9.8.7"
     monkeypatch.setattr(metadata, "version", absent)
-    assert save_run.code_version.__wrapped__().version is None
+    assert save_run.code_version.__wrapped__()["version"] is None
 
 
 def test_a_checkpoint_of_another_network_is_refused(tmp_path, monkeypatch):
@@ -257,8 +266,8 @@ def test_other_networks_train_where_one_is_refused_and_nothing_of_it_is_stored(t
     monkeypatch.setitem(registry.ENTRIES, "twin", Entry("twin", "Twin", lambda: nn.Conv2d(3, 2, 1)))
     monkeypatch.setitem(registry.ENTRIES, "plain", Entry("plain", "Plain", lambda: nn.Conv2d(3, 1, 1)))
     prepared, device = datasets.load("synthetic", 32), torch.device("cpu")
-    data, reporter = local.on_device(prepared, RECIPE, device), Reporter(Console(quiet=True))
-    job = local.Job(prepared, data, RECIPE, tmp_path, device, reporter)
+    resources, control = Resources.of(prepared, RECIPE, device), Control(Reporter(Console(quiet=True)))
+    job = local.Job(prepared, RECIPE, tmp_path, resources, control)
     cells = [Cell("synthetic", RECIPE.name, network, 1) for network in ("twin", "plain")]
     outcome = local.execute(cells, job)
     assert [network for network, _ in outcome.errors] == ["twin"]

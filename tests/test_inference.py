@@ -2,7 +2,6 @@
 
 import json
 import math
-import platform
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -201,15 +200,6 @@ def test_effort_bounds_the_passes() -> None:
     assert len(calls) == 2 + 4
     assert len(inference._time(Counter(), images, Effort(warmup=9, passes=9, at_least=2, seconds=0))) == 2
     assert len(calls) == 2 + 4 + 1 + 2
-
-
-def test_the_description_names_hardware_and_not_the_host() -> None:
-    description = inference.describe()
-    assert description.cores >= 1
-    assert description.memory_gb >= 1
-    assert description.cpu in description.name
-    assert platform.node() not in description.name
-    assert inference.describe("My box").name == "My box"
 
 
 def test_weights_are_measured_as_the_file_they_would_be(tmp_path: Path) -> None:

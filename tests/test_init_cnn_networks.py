@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from baselines import ege_unet, lb_unet, malunet, unext
+from benchmarks.networks.official import EGE_UNET, LB_UNET, Official
 
 NETWORKS = {
     "unext_s": unext.UNeXtS,
@@ -113,20 +114,20 @@ def test_shift_of_unext_moves_groups_and_fills_with_zeros(axis: int) -> None:
         assert torch.equal(moved[..., channels], expected), k
 
 
-@pytest.mark.parametrize(("name", "module", "extra"), [("ege_unet", ege_unet, 5), ("lb_unet", lb_unet, 8)])
-def test_training_outputs_follow_the_official_order(name: str, module, extra: int) -> None:
+@pytest.mark.parametrize(("name", "theirs", "extra"), [("ege_unet", EGE_UNET, 5), ("lb_unet", LB_UNET, 8)])
+def test_training_outputs_follow_the_official_order(name: str, theirs: Official, extra: int) -> None:
     torch.manual_seed(0)
     network, images = NETWORKS[name]().eval(), torch.rand(1, 3, 64, 96)
-    official = module.official_outputs(network, images)
+    official = theirs.outputs(network, images)
     logits = network(images)
     network.training = True  # of the outermost module alone: batch norms keep their stored statistics
     main, regions, *boundaries = network(images)
     assert torch.equal(main, logits)
     ours = [*(region.sigmoid() for region in regions), *(b for group in boundaries for b in group), main.sigmoid()]
     assert len(ours) == len(official) == extra + 1
-    for mine, theirs in zip(ours, official, strict=True):
+    for mine, authors in zip(ours, official, strict=True):
         assert mine.shape == (1, 1, 64, 96)
-        assert torch.equal(mine, theirs)
+        assert torch.equal(mine, authors)
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -14,6 +14,7 @@ from baselines.drop_path import DropPath
 from baselines.lightm_unet import LightMUNet
 from baselines.ulvm_unet import PVMLayer, ULVMUNet
 from baselines.vm_unet import SS2D, VMUNet
+from benchmarks.networks.official import LIGHTM_UNET_REVISED
 from tests import reference_vectors
 
 SMALL = (24, 48, 96, 192)  # widths of a VM-UNet that is quick to build
@@ -139,7 +140,7 @@ def test_revised_lightm_takes_the_official_keys() -> None:
     lines = "\n".join(sorted(f"{key} {shape}" for key, shape in official.items()))
     assert hashlib.sha256(lines.encode()).hexdigest().startswith("387ccd5364bd1410")
     state = {key: torch.zeros(shape) for key, shape in official.items()}
-    LightMUNet(version="revised").load_state_dict(lightm_unet.convert_official(state, version="revised"))
+    LightMUNet(version="revised").load_state_dict(LIGHTM_UNET_REVISED.convert(state))
 
 
 def test_chunks_of_a_pvm_layer_share_one_mamba() -> None:

@@ -13,6 +13,7 @@ from baselines.aswin_unet import ASwinUNet, CrossContextual, SwinStage
 from baselines.c2sdg import C2SDG
 from baselines.drop_path import DropPath
 from baselines.scr_net import SCM, SCRNet
+from benchmarks.networks.official import ASWIN_UNET, SCR_NET
 
 
 def count(network: nn.Module, prefixes: tuple[str, ...] = ("",)) -> int:
@@ -57,7 +58,7 @@ def aswin() -> ASwinUNet:
 
 def test_scr_net_starts_from_the_defaults(scr_net: SCRNet) -> None:
     assert all(close_to(weight, deviation) for weight, deviation in convolutions(scr_net))
-    assert (count(scr_net), count(scr_net, SCRNet.DEAD)) == (811_788, 10_864)
+    assert (count(scr_net), count(scr_net, SCR_NET.dead)) == (811_788, 10_864)
 
 
 def test_scr_net_keeps_the_warp_that_is_not_the_identity() -> None:
@@ -117,7 +118,7 @@ def test_aswin_starts_as_the_sheet_says(aswin: ASwinUNet) -> None:
     assert [len(tables), *{len(table) for table in tables}] == [22, 225]
     assert all(close_to(table, 0.02) for table in tables)
     assert all(close_to(weight, deviation) for weight, deviation in convolutions(aswin))
-    assert (count(aswin), count(aswin, ASwinUNet.DEAD)) == (46_913_892, 7_968)
+    assert (count(aswin), count(aswin, ASWIN_UNET.dead)) == (46_913_892, 7_968)
 
 
 def test_aswin_drop_path_rises_and_the_decoder_mirrors_it(aswin: ASwinUNet) -> None:

@@ -11,7 +11,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 from typer.testing import CliRunner
 
-from benchmarks.__main__ import app
+from benchmarks.cli.app import app
 from benchmarks.datasets import archives, leakage, splits
 from benchmarks.datasets.leakage import NEAR_DUPLICATE, NONE, ORIENTATIONS, SAME_LESION, Pair, Pictures
 from results import files

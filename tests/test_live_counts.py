@@ -8,12 +8,13 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from benchmarks import __main__ as command_line
+from benchmarks.cli.app import app
 from benchmarks.measuring import complexity, live_counts
 from benchmarks.networks import registry
-from reports.check.check import Status, check
-from reports.comparison.compare import load_everything
-from reports.tables.paper import all_grids
+from reports.check.check import check
+from reports.check.item import Status
+from reports.comparison.findings import Findings
+from reports.tables.all import all_grids
 from results import files
 from results.errors import RequestError
 from tests import fake_runs
@@ -122,7 +123,7 @@ def plugin(tmp_path: Path) -> str:
 
 
 def count(root: Path, *arguments: str) -> str:
-    done = CliRunner().invoke(command_line.app, ["count", "--results", str(root), *arguments], catch_exceptions=False)
+    done = CliRunner().invoke(app, ["count", "--results", str(root), *arguments], catch_exceptions=False)
     assert done.exit_code == 0
     return done.stdout
 
@@ -167,11 +168,11 @@ def test_readers_cope_with_a_missing_figure(tmp_path: Path) -> None:
     for network, column in {"unet": "thop_macs", "malunet": "thop_parameters", "vm_unet": "parameters"}.items():
         table[column] = table[column].astype("Int64").mask(table["network"] == network)
     files.write_csv(path, table.assign(notes=""))
-    evidence = load_everything(tmp_path)
-    assert not evidence.problems
-    assert "thop_macs" not in evidence.complexity["unet"]
-    assert evidence.complexity["unet"]["parameters"] == 7_765_985
-    shown = {row.key: row for row in all_grids(evidence)["counts"][0].rows}
+    findings = Findings.load(tmp_path)
+    assert not findings.evidence.problems
+    assert "thop_macs" not in findings.evidence.complexity["unet"]
+    assert findings.evidence.complexity["unet"]["parameters"] == 7_765_985
+    shown = {row.key: row for row in all_grids(findings)["counts"][0].rows}
     assert [cell.text for cell in shown["unet"].cells].count("not counted") == 1
     assert [cell.text for cell in shown["malunet"].cells].count("not counted") == 1
     assert "7,765,985" in [cell.text for cell in shown["unet"].cells]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from reports.comparison.compare import Verdict
+from reports.comparison.verdict import Verdict
 from reports.render import render
 from tests import fake_runs
 
@@ -91,11 +91,11 @@ def test_problems_are_listed_with_path_and_cure(page: Path) -> None:
     assert str(page.parents[1]) not in text
 
 
-def test_page_says_which_rows_are_our_reading(page: Path) -> None:
+def test_page_says_which_rows_are_our_interpretation(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert "AULUNet-v1†" in text
     differences = text[text.index('<section id="differences"') :]
-    assert re.search(r"AULUNet-v1[^<]*</strong>: Our reading", differences)
+    assert re.search(r"AULUNet-v1[^<]*</strong>: Our interpretation", differences)
 
 
 def test_page_without_runs_says_so(tmp_path: Path) -> None:

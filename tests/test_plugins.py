@@ -82,7 +82,7 @@ def test_imports_inside_functions_of_packages_and_relative_ones_belong_to_a_plug
     path = tmp_path / "mine.py"
     path.write_text("import json\nNETWORKS = []\ndef build():\n    import torch\n    from parts.deep import layer\n")
     registry.load_plugin(str(path))
-    plugin = plugins._plugin(sys.modules["plugin_mine"], True)
+    plugin = plugins._plugin(sys.modules["plugin_mine"], str(path))
     assert [file.name for file in plugin.files] == ["mine.py", "__init__.py", "layer.py", "shared.py"]
 
 
@@ -102,7 +102,7 @@ def test_a_plugin_in_this_folder_is_not_all_of_this_project(tmp_path, monkeypatc
     path = Path(write(tmp_path, module="baselines"))
     module = type(sys)("plugin_mine_file")
     module.__file__ = str(path)
-    assert [file.name for file in plugins._plugin(module, True).files] == ["mine_file.py"]
+    assert [file.name for file in plugins._plugin(module, str(path)).files] == ["mine_file.py"]
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_a_plugin_in_this_folder_is_not_all_of_this_project(tmp_path, monkeypatc
         ("x = (\n", r"SyntaxError: '\(' was never closed \(mine.py line 1\)"),
         ("import no_such_library\n", r"ModuleNotFoundError: No module named 'no_such_library' \(mine.py line 1\)"),
         ("from helper import broken\n", r"ZeroDivisionError: division by zero \(helper.py line 3\)"),
-        ("NETWORKS = [3]\n", "needs a list NETWORKS of benchmarks.networks.registry.Entry"),
+        ("NETWORKS = [3]\n", "needs a list NETWORKS of benchmarks.networks.entry.Entry"),
     ],
 )
 def test_a_plugin_that_cannot_be_used_says_where(tmp_path, text, message):

@@ -5,16 +5,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reports.check.check import Status, check
-from reports.comparison.compare import load_everything
+from reports.check.check import check
+from reports.check.item import Status
+from reports.comparison.findings import Findings
 from reports.comparison.published_pairs import allowed_dsc, dsc_of, published_pairs
-from reports.tables.statistics_tables import published_pairs_grid
+from reports.evidence import load_everything
+from reports.tables.published_pairs import published_pairs_grid
 from results import files
 from results.published import published_table
 from tests import fake_runs
 
 
-def test_every_printed_pair_is_checked(tmp_path: Path) -> None:
+def test_every_published_pair_is_checked(tmp_path: Path) -> None:
     found = published_pairs(load_everything(tmp_path))
     typed = {name: published_table(name).dropna(subset=["miou", "dsc"]) for name in ("table1", "table2", "table3")}
     assert [(pair.table, pair.network) for pair in found] == [
@@ -30,7 +32,7 @@ def test_every_printed_pair_is_checked(tmp_path: Path) -> None:
     assert all(pair.holds and pair.excess == 0 for pair in found)
 
 
-def test_a_printed_spread_is_used_and_a_missing_number_is_no_pair(
+def test_a_published_spread_is_used_and_a_missing_number_is_no_pair(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     published = fake_runs.copy_published(tmp_path / "published", monkeypatch)
@@ -50,7 +52,7 @@ def test_a_printed_spread_is_used_and_a_missing_number_is_no_pair(
     assert len(published_pairs(load_everything(tmp_path))) == 38
 
 
-def test_what_five_seeds_print_is_allowed() -> None:
+def test_what_five_seeds_give_is_allowed() -> None:
     """Means of five pairs that obey the identity exactly, rounded as printed, whatever the spread."""
     rng = np.random.default_rng(0)
     widest = 0.0
@@ -97,7 +99,7 @@ def test_a_pair_that_does_not_agree_is_listed_and_fails_nothing(
     fake_runs.write_complexity(tmp_path)
     result = check(tmp_path)
     items = [item for item in result.items if item.kind == "published"]
-    grid = published_pairs_grid(load_everything(tmp_path), {})
+    grid = published_pairs_grid(Findings.load(tmp_path))
     assert result.exit_status == 0
     if printed == "90.37":
         assert [item.status for item in items] == [Status.PASSED]

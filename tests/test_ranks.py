@@ -4,18 +4,17 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from reports.statistics.contrasts import stack
 from reports.statistics.estimates import of_one, sample
 from reports.statistics.ranks import Rank, ranks, resampled
 from results.metrics import DEFINITIONS, METRICS, Metric, metric_named
-from tests.test_statistics import lesions, runs
+from tests.test_statistics import lesions
 
 MIOU = metric_named("miou")
 
 
-def networks(errors: dict[str, float], seeds: int = 3, images: int = 60, luck: float = 0.1) -> dict[str, list]:
+def networks(errors: dict[str, float], seeds: int = 3, images: int = 60, luck: float = 0.1) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(0)
-    return {name: runs(lesions(rng, seeds, images, error, luck), name) for name, error in errors.items()}
+    return {name: lesions(rng, seeds, images, error, luck) for name, error in errors.items()}
 
 
 def by_name(found: list[Rank]) -> dict[str, Rank]:
@@ -26,7 +25,7 @@ def by_name(found: list[Rank]) -> dict[str, Rank]:
 def test_ranks_agree_with_a_plain_loop(metric: Metric) -> None:
     rng = np.random.default_rng(1)
     counts = [lesions(rng, seeds, 40, error, 0.2) for seeds, error in ((3, 0.15), (4, 0.16), (1, 0.17))]
-    found = ranks({str(k): runs(each) for k, each in enumerate(counts)}, metric)
+    found = ranks({str(k): each for k, each in enumerate(counts)}, metric)
     places = []
     for _ in range(2000):
         images, means = rng.integers(0, 40, 40), []
@@ -53,9 +52,7 @@ def test_a_clear_order_is_stable_and_equal_networks_share_the_lead() -> None:
 
 def test_identical_networks_tie() -> None:
     counts = lesions(np.random.default_rng(2), 1, 30)
-    found = ranks(
-        {"a": runs(counts), "b": runs(counts), "c": runs(lesions(np.random.default_rng(3), 1, 30, 0.5))}, MIOU
-    )
+    found = ranks({"a": counts, "b": counts, "c": lesions(np.random.default_rng(3), 1, 30, 0.5)}, MIOU)
     assert [(each.rank, each.low, each.high, each.first) for each in found] == [
         (1, 1, 1, 0.5),
         (1, 1, 1, 0.5),
@@ -72,7 +69,7 @@ def test_shares_of_the_first_place_add_up_and_are_the_same_every_time() -> None:
 
 def test_the_range_of_ranks_holds_the_middle_95_percent() -> None:
     block = networks({f"n{k}": 0.15 + 0.004 * k for k in range(10)}, luck=0.05)
-    drawn = resampled([stack(each) for each in block.values()], MIOU, 2000)
+    drawn = resampled(list(block.values()), MIOU, 2000)
     places = np.sort(stats.rankdata(-drawn, method="min", axis=1), axis=0)
     found = ranks(block, MIOU)
     assert [each.low for each in found] == places[49].tolist()  # the 50th of 2,000: 2.5 % lie at or below it

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from benchmarks.__main__ import app
+from benchmarks.cli.app import app
 from benchmarks.protocol.recipe import RECIPES, Recipe, WrongSetting
 from benchmarks.protocol.settings import LONGEST_NAME, NAMES, changed
 from results.cell import Cell
@@ -114,7 +114,7 @@ def test_settings_are_typed_as_the_dataclass_is():
         ("base=half", r"--set base cannot be set.*--recipe"),
         ("split=", r"--set split is ''; give \"paper\" or \"sorted\"\."),
         ("tmax=3", r"There is no setting 'tmax'; did you mean t_max\? --set takes one of: size, batch, .*split\."),
-        ("LR=3", r"There is no setting 'LR'; --set takes one of: size"),
+        ("LR=3", r"There is no setting 'LR'; did you mean lr\? --set takes one of: size"),
         ("weight_decy=0", r"did you mean weight_decay\?"),
         ("xyzzy=0", r"There is no setting 'xyzzy'; --set takes one of"),
         ("name=0", r"There is no setting 'name'"),

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from benchmarks.protocol.recipe import RECIPES, Recipe
 from benchmarks.training.batches import ImageStore, draw_epoch
-from benchmarks.training.loop import Data, evaluate, train, train_epoch
+from benchmarks.training.data import Data
+from benchmarks.training.loop import evaluate, train, train_epoch
 from benchmarks.training.reference_loop import Pictures, ReferenceLoop
 from benchmarks.training.replicas import Replicas
 
@@ -85,7 +86,7 @@ def test_batches_are_the_trainers_own():
     batches = iter(ReferenceLoop("aulunet_v3", 3, RECIPE, CPU).batches(pictures, 4))
     for group in draw_epoch(3, 4, len(store), RECIPE.batch, RECIPE.augment):
         for step in range(len(group.order)):
-            rows = (torch.from_numpy(each[step]) for each in (group.order, group.turn, group.rotation))
+            rows = (torch.from_numpy(each[step]) for each in (group.order, group.rot90_flip, group.rotation))
             images, masks = store.augmented(*rows)
             reference_images, reference_masks, draws = next(batches)
             assert reference_images.shape == images.shape

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from reports.comparison.findings import Findings
 from reports.evidence import load_everything
 from reports.render import render
 from reports.tables.data_sets import DataFacts, data_facts
@@ -38,7 +39,7 @@ def configure(folder: Path, **changes: object) -> None:
 
 
 def facts(root: Path) -> DataFacts:
-    return data_facts(load_everything(root), {"unet": "U-Net"})
+    return data_facts(Findings.load(root))
 
 
 def test_runs_without_the_record_say_so(tmp_path: Path) -> None:
@@ -131,7 +132,7 @@ def test_scores_are_given_without_what_is_shared(tmp_path: Path) -> None:
 def test_a_damaged_table_is_a_problem_and_not_the_end(tmp_path: Path) -> None:
     fake_runs.write_run(tmp_path)
     (tmp_path / "near_duplicates.csv").write_text("a,b\n1,2\n")
-    (problem,) = facts(tmp_path).problems
+    (problem,) = load_everything(tmp_path).problems
     assert problem.path == tmp_path / "near_duplicates.csv"
     assert problem.message.startswith("it is not a table of")
     render(tmp_path, tmp_path / "rendered", {"html"})

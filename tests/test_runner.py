@@ -25,11 +25,14 @@ from benchmarks.networks.entry import Entry
 from benchmarks.protocol.recipe import RECIPES, Recipe
 from benchmarks.runner import local, save_run
 from benchmarks.runner.console import Reporter
+from benchmarks.runner.evaluate import pictured
+from benchmarks.runner.group import Control, GroupSpec, Resources, run_group
 from benchmarks.runner.plan import plan_of
 from benchmarks.training import checkpoint, engine
 from benchmarks.training.batches import ImageStore
 from benchmarks.training.loop import evaluate
 from benchmarks.training.pixel_counts import predicted
+from benchmarks.training.replicas import Replicas
 from results import files
 from results.cell import Cell
 from results.errors import RequestError
@@ -55,7 +58,8 @@ def cells(network: str, seeds: tuple[int, ...], recipe: Recipe = RECIPE) -> list
 def job(root: Path, recipe: Recipe = RECIPE) -> local.Job:
     prepared = datasets.load("synthetic", recipe.size)
     cpu = torch.device("cpu")
-    return local.Job(prepared, local.on_device(prepared, recipe, cpu), recipe, root, cpu, Reporter(Console(quiet=True)))
+    resources, control = Resources.of(prepared, recipe, cpu), Control(Reporter(Console(quiet=True)))
+    return local.Job(prepared, recipe, root, resources, control)
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +128,7 @@ def test_stored_weights_and_masks_are_those_that_were_scored(finished):
     table = pd.read_csv(cell.folder(finished) / "per_image.csv")
     assert abs((found & truth).sum() - table["tp"].sum()) <= 2  # batch size may move a pixel on the threshold
     masks = sorted((cell.folder(finished) / "masks").glob("*.png"))
-    assert [path.stem for path in masks] == sorted(save_run.pictured(list(table["id"])))
+    assert [path.stem for path in masks] == sorted(pictured(list(table["id"])))
     for path in masks:
         with Image.open(path) as picture:
             assert picture.mode == "1"
@@ -148,7 +152,7 @@ LONGER = RECIPES["quick"].changed(size=32, epochs=8, batch=4)
 
 def command_line(root: Path, before: str = "", *, recipe: Recipe, kernels: bool) -> list[str]:
     """The command line in a process of its own, which begins with `before` and writes a checkpoint every epoch."""
-    rhythm = "import benchmarks.runner.local as r; r.CHECKPOINT_EVERY = 0.0"
+    rhythm = "import benchmarks.runner.rhythm as r; r.LATEST = 0.0"
     code = f"{before}{rhythm}; from benchmarks.__main__ import main; main()"
     start = [sys.executable, "-c", code, "run", "--suite", "quick", "--network", "aulunet_v3", "--seeds", "1"]
     options = ["--size", "32", "--epochs", str(recipe.epochs), "--batch", "4", "--results", str(root)]
@@ -211,7 +215,7 @@ def test_stopped_then_killed_then_finished_elsewhere_gives_the_same_numbers(tmp_
 def test_a_run_pauses_in_time_and_goes_on(tmp_path):
     """A pause comes at the end of an epoch, with its checkpoint, where there is no time for another one."""
     cell, longer = cells("aulunet_v3", (1,), LONGER)[0], job(tmp_path, LONGER)
-    assert local.execute([cell], replace(longer, until=time.monotonic())).interrupted
+    assert local.execute([cell], replace(longer, deadline=time.time())).interrupted
     path, identity = (
         cell.folder(tmp_path) / "checkpoint.safetensors",
         checkpoint.identity(cell, longer.prepared.fingerprint),
@@ -221,7 +225,7 @@ def test_a_run_pauses_in_time_and_goes_on(tmp_path):
     deadline = time.monotonic() + 120
     while not is_finished(cell, tmp_path):
         assert time.monotonic() < deadline
-        outcome = local.execute([cell], replace(longer, until=time.monotonic() + 0.5))
+        outcome = local.execute([cell], replace(longer, deadline=time.time() + 0.5))
         assert outcome.interrupted == (not is_finished(cell, tmp_path))
         pauses += outcome.interrupted
         stood.add(checkpoint.epochs_done(path, identity))
@@ -258,10 +262,18 @@ def test_a_network_that_does_not_take_the_size_is_named(tmp_path):
     assert not any(tmp_path.iterdir())
 
 
+def begun(seeds: tuple[int, ...], work: local.Job) -> GroupSpec:
+    """One group of these seeds, as CUDA has it, of which nothing was trained yet."""
+    for cell in cells("aulunet_v3", seeds):
+        save_run.begin(cell, work.prepared, work.recipe, work.root)
+    fingerprint = work.prepared.fingerprint
+    return GroupSpec("aulunet_v3", seeds, "synthetic", fingerprint, work.recipe, work.root, engine.TORCH)
+
+
 def test_groups_that_do_not_fit_into_memory_are_halved(tmp_path, monkeypatch):
     """The fault of a full device, raised where it would be: in the step of more than one replica."""
     sizes = []
-    losses = local.Replicas.losses
+    losses = Replicas.losses
 
     def too_large(self, *arguments):
         sizes.append(len(self))
@@ -269,25 +281,22 @@ def test_groups_that_do_not_fit_into_memory_are_halved(tmp_path, monkeypatch):
             raise torch.cuda.OutOfMemoryError("full")
         return losses(self, *arguments)
 
-    monkeypatch.setattr(local.Replicas, "losses", too_large)
-    group = cells("aulunet_v3", (1, 2, 3))
+    monkeypatch.setattr(Replicas, "losses", too_large)
     work = job(tmp_path)
-    for cell in group:
-        save_run.begin(cell, work.prepared, work.recipe, work.root)
-    local._run_group(group, work)
+    group = begun((1, 2, 3), work)
+    run_group(group, work.resources, work.control)
     assert sizes[0] == 3
-    assert [is_finished(cell, tmp_path) for cell in group] == [True] * 3
+    assert [is_finished(cell, tmp_path) for cell in group.cells] == [True] * 3
 
 
-def test_stacked_groups_write_one_folder_a_seed(tmp_path):
+def test_stacked_groups_write_one_folder_per_seed(tmp_path):
     """What CUDA does, on CPU: one group of two seeds, each with its own results."""
-    group, work = cells("aulunet_v3", (1, 2)), job(tmp_path)
-    for cell in group:
-        save_run.begin(cell, work.prepared, work.recipe, work.root)
-    local._run_group(group, work)
+    work = job(tmp_path)
+    group = begun((1, 2), work)
+    run_group(group, work.resources, work.control)
     stored = load_runs(tmp_path)
     assert not stored.problems
-    assert [run.cell for run in stored.runs] == group
+    assert [run.cell for run in stored.runs] == group.cells
     losses = [list(run.history()["train_loss"]) for run in stored.runs]
     assert losses[0] != losses[1]
 
@@ -298,7 +307,7 @@ def test_history_is_that_of_the_validation_split(finished):
         folder, work = cell.folder(finished), job(finished)
         report = json.loads((folder / "report.json").read_text())
         best = pd.read_csv(folder / "history.csv").set_index("epoch").loc[report["best_epoch"]]
-        replicas = local.Replicas("aulunet_v3", (cell.seed,), RECIPE, work.device)
+        replicas = Replicas("aulunet_v3", (cell.seed,), RECIPE, work.device)
         weights = {name: tensor[None] for name, tensor in load_file(folder / "weights.safetensors").items()}
         losses, counts = evaluate(replicas, work.data.validation, weights)
         metrics, other = pooled(counts[0].numpy()), report["metrics"]

@@ -11,6 +11,7 @@ import pytest
 from results import files
 from results.cell import Cell
 from results.errors import RequestError
+from results.installation import results_root
 from results.metrics import METRICS, per_image_mean, pooled
 from results.published import published_table
 from results.runs import is_finished, load_runs
@@ -126,9 +127,9 @@ def test_json_that_is_none_names_the_file(content: str, tmp_path: Path) -> None:
 
 def test_results_may_live_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LESION_BENCHMARKS_RESULTS", raising=False)
-    assert files.results_root() == files.HOME
+    assert results_root() == files.HOME
     monkeypatch.setenv("LESION_BENCHMARKS_RESULTS", str(tmp_path))
-    assert files.results_root() == tmp_path
+    assert results_root() == tmp_path
 
 
 def test_published_tables_have_the_papers_rows() -> None:

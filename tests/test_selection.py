@@ -6,6 +6,7 @@ Weights are made by hand, so that the best ones and the last ones differ, and so
 import hashlib
 import os
 import platform
+import shutil
 import subprocess
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -28,12 +29,15 @@ from benchmarks.objectives.losses import DRAWS, bce_dice
 from benchmarks.protocol.recipe import RECIPES
 from benchmarks.runner import local, save_run
 from benchmarks.runner.console import Reporter
+from benchmarks.runner.evaluate import pictured, score_test
+from benchmarks.runner.group import Control, Resources
 from benchmarks.training import loop as training
-from benchmarks.training.loop import Data, evaluate, train
+from benchmarks.training.data import Data
+from benchmarks.training.loop import evaluate, train
 from benchmarks.training.pixel_counts import predicted
 from benchmarks.training.progress import EpochRecord, Progress
 from benchmarks.training.replicas import Replicas
-from results import files
+from results import files, installation
 from results.cell import Cell
 from results.errors import RequestError
 from results.metrics import COUNT_COLUMNS, per_image_mean, pooled
@@ -73,7 +77,7 @@ def shifted(replicas: Replicas, share: float, images: torch.Tensor) -> dict[str,
 @pytest.fixture(scope="module")
 def scored(prepared, tmp_path_factory) -> tuple[Path, Replicas]:
     """Two finished seeds whose best weights predict three in ten pixels, and whose last ones six in ten."""
-    root, data = tmp_path_factory.mktemp("results"), local.on_device(prepared, RECIPE, CPU)
+    root, data = tmp_path_factory.mktemp("results"), Data.of(prepared, RECIPE.split, CPU)
     replicas = Replicas("aulunet_v3", SEEDS, RECIPE, CPU)
     images, _ = data.test.plain(0, 32)
     replicas.best = shifted(replicas, 0.3, images)
@@ -86,7 +90,7 @@ def scored(prepared, tmp_path_factory) -> tuple[Path, Replicas]:
         progress.history = [{"epoch": epoch} for epoch in (1, 2, 3)]
     for cell in CELLS:
         save_run.begin(cell, prepared, RECIPE, root)
-    save_run.finish(replicas, CELLS, prepared, data, root)
+    save_run.finish(replicas, CELLS, score_test(replicas, data), root)
     return root, replicas
 
 
@@ -96,7 +100,7 @@ def test_the_best_weights_are_stored_scored_and_drawn(scored, prepared, k):
     weights = load_file(folder / "weights.safetensors")
     assert all(torch.equal(tensor, replicas.best[name][k]) for name, tensor in weights.items())
     split = prepared.split("paper")
-    images, _ = local.on_device(prepared, RECIPE, CPU).test.plain(0, len(split.test))
+    images, _ = Data.of(prepared, RECIPE.split, CPU).test.plain(0, len(split.test))
     found, truth = predicted(logits_of(weights, images))[:, 0].numpy(), prepared.masks[split.test] >= 128
     assert 0.2 < found.mean() < 0.4
     table = pd.read_csv(folder / "per_image.csv").set_index("id")
@@ -105,7 +109,7 @@ def test_the_best_weights_are_stored_scored_and_drawn(scored, prepared, k):
     for name, case in cases.items():
         assert np.abs(table[name] - case.sum(axis=(1, 2))).max() <= 2, name  # pixels at the threshold but for rounding
     drawn = sorted((folder / "masks").glob("*.png"))
-    assert [path.stem for path in drawn] == sorted(save_run.pictured(list(table.index)))
+    assert [path.stem for path in drawn] == sorted(pictured(list(table.index)))
     for path in drawn:
         with Image.open(path) as picture:
             assert (np.asarray(picture) != found[table.index.get_loc(path.stem)]).sum() <= 2
@@ -134,7 +138,7 @@ def test_a_report_says_what_was_done(scored):
             "seconds": 8.0,
             "seeds_side_by_side": 2,
             "images_per_second": 24.0,  # 192 in 8 seconds
-            "code": save_run.code_version().content(),
+            "code": save_run.code_version(),
             "torch": torch.__version__,
             "python": platform.python_version(),
             "device": "cpu",
@@ -163,7 +167,7 @@ def test_a_failed_seed_leaves_its_history_and_a_reason_and_the_other_its_results
     replicas.progress[0].failed_at = 2
     for cell in CELLS:
         save_run.begin(cell, prepared, RECIPE, tmp_path)
-    save_run.finish(replicas, CELLS, prepared, local.on_device(prepared, RECIPE, CPU), tmp_path)
+    save_run.finish(replicas, CELLS, score_test(replicas, Data.of(prepared, RECIPE.split, CPU)), tmp_path)
     failed, whole = (cell.folder(tmp_path) for cell in CELLS)
     assert {path.name for path in failed.iterdir()} == {"config.json", "history.csv", "failed.json"}
     assert list(pd.read_csv(failed / "history.csv")["epoch"]) == [1, 2]
@@ -175,7 +179,7 @@ def test_a_failed_seed_leaves_its_history_and_a_reason_and_the_other_its_results
 def test_pictured_images_are_chosen_by_the_hash_of_their_name():
     ids = [f"ISIC_{k:07d}" for k in range(50)]
     by_hash = sorted((hashlib.sha256(b"picture:" + name.encode()).hexdigest(), name) for name in ids)
-    assert save_run.pictured(ids) == [name for _, name in by_hash[:32]]
+    assert pictured(ids) == [name for _, name in by_hash[:32]]
 
 
 CHANGES = {
@@ -222,7 +226,7 @@ def test_a_folder_begun_alike_is_gone_on_with(prepared, tmp_path):
             "scored_on": "test",
             "sizes": {"train": 64, "validation": 16, "test": 32},
         },
-        "code": save_run.code_version().content(),
+        "code": save_run.code_version(),
     }
     assert config | expected == config
     files.write_json(path, config | {"label": "begun before"})
@@ -266,14 +270,14 @@ def test_training_time_and_images_are_counted_once(monkeypatch):
 
 
 def test_why_a_step_runs_eagerly_is_noted_and_its_rate_still_follows_the_schedule():
-    """A recorder that refuses, after the three steps that run eagerly anyway; the device then reads the rate."""
+    """A capture that refuses, after the three steps that run eagerly anyway; the device then reads the rate."""
 
     def refuses(step, inputs):
         raise RuntimeError("no capture here\nand more")
 
     recipe = RECIPES["paper"].changed(size=64, batch=2, epochs=2)
     store = training.ImageStore(IMAGES[:4], MASKS[:4], CPU, torch.float64)
-    captured = Replicas("aulunet_v3", (1,), recipe, CPU, torch.float64, record=refuses)
+    captured = Replicas("aulunet_v3", (1,), recipe, CPU, torch.float64, capture=refuses)
     plain = Replicas("aulunet_v3", (1,), recipe, CPU, torch.float64)
     for replicas in (captured, plain):
         train(replicas, Data(store, store, store), lambda replicas: None, Event())
@@ -293,7 +297,7 @@ def row(epoch: int, loss: float, train_loss: float = 1.0) -> EpochRecord:
 
 def test_the_first_of_equal_epochs_is_the_best():
     progress = Progress(1)
-    assert [progress.record(row(k, loss)) for k, loss in enumerate((0.5, 0.25, 0.25, 0.375), 1)] == [
+    assert [progress.add(row(k, loss)) for k, loss in enumerate((0.5, 0.25, 0.25, 0.375), 1)] == [
         True,
         True,
         False,
@@ -306,10 +310,10 @@ def test_the_first_of_equal_epochs_is_the_best():
 @pytest.mark.parametrize("bad", [(float("nan"), 1.0), (float("inf"), 1.0), (0.125, float("nan"))])
 def test_the_first_loss_that_is_not_finite_is_noted_and_never_the_best(bad):
     progress = Progress(1)
-    progress.record(row(1, 0.5))
+    progress.add(row(1, 0.5))
     assert progress.failed_at is None
-    assert progress.record(row(2, *bad)) == (bad[0] < 0.5)
-    progress.record(row(3, *bad))
+    assert progress.add(row(2, *bad)) == (bad[0] < 0.5)
+    progress.add(row(3, *bad))
     assert progress.failed_at == 2
 
 
@@ -359,8 +363,8 @@ def test_evaluation_counts_the_images_it_is_limited_to():
 
 def test_a_run_has_no_tf32(prepared, tmp_path):
     precision = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
-    data = local.on_device(prepared, RECIPE, CPU)
-    job = local.Job(prepared, data, RECIPE, tmp_path, CPU, Reporter(Console(quiet=True)))  # nothing is trained
+    resources, control = Resources.of(prepared, RECIPE, CPU), Control(Reporter(Console(quiet=True)))
+    job = local.Job(prepared, RECIPE, tmp_path, resources, control)  # nothing is trained
     try:
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
         with machine.settings_of_a_run():
@@ -385,10 +389,11 @@ def checkout(tmp_path, monkeypatch) -> Path:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("1\n")
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "lesion-benchmarks"\nversion = "9.8.7"\n')
     git = ["git", "-c", "user.name=a", "-c", "user.email=a@example.org"]
     for words in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "a"]):
         subprocess.run([*git, *words], cwd=tmp_path, check=True)
-    monkeypatch.setattr(save_run, "__file__", str(tmp_path / "benchmarks" / "runner" / "record.py"))
+    monkeypatch.setattr(installation, "FOLDER", tmp_path.resolve())
     save_run.code_version.cache_clear()
     yield tmp_path
     save_run.code_version.cache_clear()
@@ -410,17 +415,31 @@ def test_the_version_says_whether_the_code_was_changed(checkout, changed, dirty)
         (checkout / changed).write_text("2\n")
     head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=checkout, capture_output=True, text=True, check=True)
     version = save_run.code_version()
-    assert version.commit == head.stdout.strip()
-    assert version.dirty is dirty
+    assert version["commit"] == head.stdout.strip()
+    assert version["dirty"] is dirty
+    assert version["version"] == "9.8.7"
 
 
-def test_outside_of_git_there_is_no_version(tmp_path, monkeypatch):
-    (tmp_path / "benchmarks").mkdir()
-    monkeypatch.setattr(save_run, "__file__", str(tmp_path / "benchmarks" / "runner" / "record.py"))
-    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    save_run.code_version.cache_clear()
-    try:
-        found = save_run.code_version()
-        assert (found.commit, found.dirty) == (None, None)
-    finally:
-        save_run.code_version.cache_clear()
+@pytest.mark.parametrize("pyproject", [None, "[project\n", '[project]\nname = "mine"\nversion = "1"\n'])
+def test_the_commit_of_a_repository_around_the_package_is_not_its_own(checkout, pyproject):
+    """Installed packages lie in a user's repository, beside no pyproject.toml or beside that of the user."""
+    (checkout / "pyproject.toml").unlink()
+    if pyproject:
+        (checkout / "pyproject.toml").write_text(pyproject)
+    found = save_run.code_version()
+    assert (found["commit"], found["dirty"]) == (None, None)
+    assert found["version"] != "9.8.7"
+
+
+def test_an_unpacked_source_archive_inside_a_repository_has_no_commit(checkout, monkeypatch):
+    inside = checkout / "vendor"
+    inside.mkdir()
+    shutil.copy(checkout / "pyproject.toml", inside)
+    monkeypatch.setattr(installation, "FOLDER", inside.resolve())
+    assert save_run.code_version() == {"version": "9.8.7", "commit": None, "dirty": None}
+
+
+def test_outside_of_git_there_is_a_version_and_no_commit(checkout, monkeypatch):
+    shutil.rmtree(checkout / ".git")
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(checkout.parent))
+    assert save_run.code_version() == {"version": "9.8.7", "commit": None, "dirty": None}

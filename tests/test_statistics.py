@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from scipy import optimize, stats
 
-from reports.statistics.contrasts import ENOUGH_SEEDS, Finding, contrasts, holm, intervals, stack
+from reports.statistics.block import RunBlock, stack
+from reports.statistics.contrasts import ENOUGH_SEEDS, Finding, holm
 from reports.statistics.estimates import Sample, of_difference, of_one, sample
-from reports.statistics.standing import standing
 from results.cell import Cell
 from results.metrics import DEFINITIONS, METRICS, Metric, metric_named
 from results.runs import Run
@@ -33,6 +33,10 @@ def runs(counts: np.ndarray, network: str = "a", first_seed: int = 1) -> list[Ru
     tables = [pd.DataFrame(each, index=index, columns=["tp", "fp", "fn", "tn"]) for each in counts]
     cells = [Cell("isic2018", "paper", network, first_seed + k) for k in range(len(tables))]
     return [Run(cell, Path(), {}, {}, table) for cell, table in zip(cells, tables, strict=True)]
+
+
+def of_block(networks: dict[str, list[Run]]) -> RunBlock:
+    return RunBlock("isic2018", "paper", networks)
 
 
 def value(metric: Metric, images: np.ndarray) -> float:
@@ -98,7 +102,7 @@ def test_difference_agrees_with_the_formula_written_out(metric: Metric, seeds: t
 @pytest.mark.parametrize("seeds", [1, 2, 5])
 def test_interval_of_one_network_agrees_with_the_formula_written_out(metric: Metric, seeds: int) -> None:
     counts = lesions(np.random.default_rng(2), seeds, 25, luck=0.2)
-    found = intervals({"a": runs(counts)}, metric)[0]
+    found = of_block({"a": runs(counts)}).intervals(metric)[0]
     _, low, high, _ = written_out(metric, counts)
     assert (found.low, found.high) == pytest.approx((max(low, 0), min(high, 1)), abs=1e-12)
     assert found.mean == pytest.approx(np.mean([value(metric, seed) for seed in counts]), abs=1e-12)
@@ -157,7 +161,7 @@ def test_leading_axes_are_repetitions() -> None:
 
 def test_identical_networks_have_p_1_and_no_width() -> None:
     counts = lesions(np.random.default_rng(7), 1, 30).repeat(3, axis=0)
-    found = contrasts({"a": runs(counts), "b": runs(counts)}, MIOU)[0]
+    found = of_block({"a": runs(counts), "b": runs(counts)}).contrasts(MIOU)[0]
     assert (found.difference, found.p, found.holm) == (0, 1, 1)
     assert (found.low, found.high) == pytest.approx((0, 0), abs=1e-12)
     assert found.share_of_images == 1
@@ -166,7 +170,7 @@ def test_identical_networks_have_p_1_and_no_width() -> None:
 
 def test_the_same_runs_in_another_order_of_seeds_have_p_1() -> None:
     counts = lesions(np.random.default_rng(8), 5, 30, luck=0.2)
-    found = contrasts({"a": runs(counts), "b": runs(counts[::-1])}, MIOU)[0]
+    found = of_block({"a": runs(counts), "b": runs(counts[::-1])}).contrasts(MIOU)[0]
     assert found.difference == pytest.approx(0, abs=1e-15)
     assert found.p == pytest.approx(1)
 
@@ -174,9 +178,9 @@ def test_the_same_runs_in_another_order_of_seeds_have_p_1() -> None:
 @pytest.mark.parametrize("seeds", [1, 3])
 def test_a_single_image_says_nothing(seeds: int) -> None:
     counts = lesions(np.random.default_rng(9), seeds, 1, luck=0.3)
-    found = contrasts({"a": runs(counts), "b": runs(lesions(np.random.default_rng(10), seeds, 1))}, MIOU)[0]
+    found = of_block({"a": runs(counts), "b": runs(lesions(np.random.default_rng(10), seeds, 1))}).contrasts(MIOU)[0]
     assert (found.low, found.high, found.p) == (-1, 1, 1)
-    alone = intervals({"a": runs(counts)}, MIOU)[0]
+    alone = of_block({"a": runs(counts)}).intervals(MIOU)[0]
     assert (alone.low, alone.high, alone.share_of_images) == (0, 1, 1)
 
 
@@ -187,7 +191,7 @@ def test_one_image_is_too_few_and_two_are_not(metric: Metric) -> None:
     lonely = sample(metric, one)
     assert lonely.without.shape == (5, 1)
     assert sample(metric, one[:, None]).without.shape == (5, 1, 1)
-    assert intervals({"a": runs(one[0])}, metric)[0].high == 1
+    assert of_block({"a": runs(one[0])}).intervals(metric)[0].high == 1
     assert np.isnan(lonely.without).all()
     found = of_one(lonely)
     assert found.seeds == pytest.approx(lonely.values.var(axis=-1, ddof=1) / 3)
@@ -200,7 +204,7 @@ def test_a_difference_without_any_variance_is_certain() -> None:
     """One network finds everything on all images, the other nothing: no image and no seed disagrees."""
     perfect, blind = np.array([100, 0, 0, 900]), np.array([0, 0, 100, 900])
     networks = {name: runs(np.tile(each, (3, 8, 1))) for name, each in (("a", perfect), ("b", blind))}
-    found = contrasts(networks, MIOU)[0]
+    found = of_block(networks).contrasts(MIOU)[0]
     assert (found.difference, found.low, found.high, found.p) == (1, 1, 1, 0)
     assert found.finding is Finding.DIFFERS
 
@@ -218,7 +222,7 @@ def test_fewer_than_three_seeds_are_not_tested(seeds: tuple[int, int], tested: b
         lesions(np.random.default_rng(11), seeds[0], 60, 0.02),
         lesions(np.random.default_rng(12), seeds[1], 60, 0.4),
     )
-    found = contrasts({"a": runs(good), "b": runs(bad)}, MIOU)[0]
+    found = of_block({"a": runs(good), "b": runs(bad)}).contrasts(MIOU)[0]
     assert found.seeds == seeds
     assert found.p < 0.05 or min(seeds) == 2
     assert (found.finding is Finding.DIFFERS, found.holm is not None) == (tested, tested)
@@ -228,9 +232,9 @@ def test_fewer_than_three_seeds_are_not_tested(seeds: tuple[int, int], tested: b
 def test_only_tested_pairs_are_corrected_for() -> None:
     rng = np.random.default_rng(13)
     networks = {name: runs(lesions(rng, seeds, 60, error)) for name, seeds, error in (("a", 3, 0.1), ("b", 3, 0.13))}
-    alone = contrasts(networks, MIOU)[0]
+    alone = of_block(networks).contrasts(MIOU)[0]
     networks["c"] = runs(lesions(rng, 2, 60))
-    found = contrasts(networks, MIOU)
+    found = of_block(networks).contrasts(MIOU)
     assert [(each.first, each.second) for each in found] == [("a", "b"), ("a", "c"), ("b", "c")]
     assert found[0].holm == alone.holm == alone.p
     assert [each.finding for each in found[1:]] == [Finding.TOO_FEW_SEEDS] * 2
@@ -241,7 +245,7 @@ def test_the_level_is_five_percent_after_holm(error: float, separated: int) -> N
     """Two equal networks and a worse one: what passes by itself need not pass among three pairs."""
     rng = np.random.default_rng(14)
     errors = {"a": 0.15, "b": 0.15, "c": error}
-    found = contrasts({name: runs(lesions(rng, 4, 80, each, 0.05)) for name, each in errors.items()}, MIOU)
+    found = of_block({name: runs(lesions(rng, 4, 80, each, 0.05)) for name, each in errors.items()}).contrasts(MIOU)
     assert [each.holm for each in found] == pytest.approx(holm([each.p for each in found]))
     assert sum(each.p < 0.05 for each in found) == 2
     assert sum(each.finding is Finding.DIFFERS for each in found) == separated
@@ -267,14 +271,14 @@ def test_networks_on_other_images_are_never_paired() -> None:
         "b": runs(lesions(np.random.default_rng(16), 3, 21)),
     }
     with pytest.raises(AssertionError, match="same images"):
-        contrasts(networks, MIOU)
+        of_block(networks).contrasts(MIOU)
 
 
 def test_standing_names_leaders_and_separated_pairs() -> None:
     rng = np.random.default_rng(17)
     errors = {"bad": 0.4, "good": 0.1, "equal": 0.1, "single": 0.1}
     networks = {name: runs(lesions(rng, 1 if name == "single" else 4, 80, error)) for name, error in errors.items()}
-    found = standing(networks, MIOU)
+    found = of_block(networks).standing(MIOU)
     assert found.metric is MIOU
     means = [each.mean for each in found.networks]
     assert means == sorted(means, reverse=True)
@@ -284,15 +288,15 @@ def test_standing_names_leaders_and_separated_pairs() -> None:
     assert len(found.too_few_seeds) == 3
     assert ("single", "bad") in found.too_few_seeds
     del networks["single"]
-    assert set(standing(networks, MIOU).leaders) == {"good", "equal"}
-    assert standing(networks, MIOU).leaders[0] == standing(networks, MIOU).networks[0].network
+    assert set(of_block(networks).standing(MIOU).leaders) == {"good", "equal"}
+    assert of_block(networks).standing(MIOU).leaders[0] == of_block(networks).standing(MIOU).networks[0].network
 
 
 def test_standing_puts_the_better_first_and_keeps_the_order_of_ties() -> None:
     rng = np.random.default_rng(20)
     good, bad = lesions(rng, 3, 60, 0.05), lesions(rng, 3, 60, 0.4)
     block = {"good": runs(good), "bad": runs(bad), "twin": runs(good), "clone": runs(bad)}
-    found = standing(block, MIOU)
+    found = of_block(block).standing(MIOU)
     assert [each.network for each in found.networks] == ["good", "twin", "bad", "clone"]
     assert found.separated == [("good", "bad"), ("good", "clone"), ("twin", "bad"), ("twin", "clone")]
     assert found.not_separated == [("good", "twin"), ("bad", "clone")]
@@ -303,6 +307,6 @@ def test_standing_of_a_metric_that_is_better_when_lower() -> None:
     rng = np.random.default_rng(18)
     missed = Metric("missed", "Missed", lambda tp, fp, fn, tn: fn / (tp + fn), better="lower")
     networks = {name: runs(lesions(rng, 4, 80, error)) for name, error in (("bad", 0.4), ("good", 0.1))}
-    found = standing(networks, missed)
+    found = of_block(networks).standing(missed)
     assert [each.network for each in found.networks] == ["good", "bad"]
     assert (found.separated, found.leaders) == ([("good", "bad")], ["good"])

@@ -10,9 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reports.comparison.compare import load_everything
-from reports.tables.grid import Cell, Column, Grid, GridRow, escape_latex, to_csv, to_latex, to_markdown
-from reports.tables.paper import all_grids
+from reports.comparison.findings import Findings
+from reports.evidence import load_everything
+from reports.formats.csv import to_csv
+from reports.formats.latex import escape_latex, to_latex
+from reports.formats.markdown import to_markdown
+from reports.tables.all import all_grids
+from reports.tables.grid import Column, Grid, GridRow, TableCell
 from results.metrics import DEFINITIONS, METRICS
 from tests import fake_runs
 
@@ -34,10 +38,10 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def grids(root: Path) -> dict[str, list[Grid]]:
-    return all_grids(load_everything(root))
+    return all_grids(Findings.load(root))
 
 
-def cells(grid: Grid, network: str) -> dict[str, Cell]:
+def cells(grid: Grid, network: str) -> dict[str, TableCell]:
     row = next(row for row in grid.rows if row.key == network)
     return {column.key: cell for column, cell in zip(grid.columns, row.cells, strict=True)}
 
@@ -68,13 +72,13 @@ def test_cells_say_what_is_missing(grids: dict[str, list[Grid]]) -> None:
     assert cells(table1, "unet")["gflops_counted"].text == "13.746 (contradicted)"
 
 
-def test_readings_are_marked_on_every_table_that_shows_them(grids: dict[str, list[Grid]]) -> None:
+def test_interpretations_are_marked_on_every_table_that_shows_them(grids: dict[str, list[Grid]]) -> None:
     marked = 0
     for grid in (grid for found in grids.values() for grid in found):
         texts = [cell.text for row in grid.rows for cell in row.cells]
         assert not any(text in ("AULUNet-v1", "AULUNet-v2", "d=3,d=5,d=7") for text in texts), grid.name
         if any("†" in text for text in texts):
-            assert any(note.startswith("†") and "ur reading" in note for note in grid.notes), grid.name
+            assert any(note.startswith("†") and "ur interpretation" in note for note in grid.notes), grid.name
             marked += 1
     assert marked >= 5
 
@@ -83,7 +87,7 @@ def test_best_values_are_bold_by_computation(grids: dict[str, list[Grid]]) -> No
     table1, table2, table3 = grids["table1"][1], grids["table2"][0], grids["table3"][0]
     assert bold(table1, "miou_published") == ["aulunet_v3"]
     assert bold(table1, "miou_measured") == ["aulunet_v3"]
-    assert bold(table1, "params_m_printed") == ["aulunet_v1", "aulunet_v3"]
+    assert bold(table1, "params_m_published") == ["aulunet_v1", "aulunet_v3"]
     assert bold(table2, "spe_published") == ["aulunet_v1"]
     assert bold(table2, "miou_measured") == ["aulunet_m4"]
     assert bold(table2, "params_m_counted") == ["aulunet_m4"]
@@ -227,7 +231,9 @@ def test_latency_with_kernels_is_a_column_of_its_own(grids: dict[str, list[Grid]
 
 def test_markdown_and_latex_escape() -> None:
     columns = [Column("a", "A_b", "%"), Column("b", "B", kind="number")]
-    grid = Grid("x", "Title & more", "100 %", columns, [GridRow("k", [Cell("a|b_c"), Cell("1 ± 2", bold=True)])])
+    grid = Grid(
+        "x", "Title & more", "100 %", columns, [GridRow("k", [TableCell("a|b_c"), TableCell("1 ± 2", bold=True)])]
+    )
     assert r"| a\|b_c | **1 ± 2** |" in to_markdown([grid])
     assert r"a|b\_c & \textbf{1 $\pm$ 2} \\" in to_latex([grid])
     assert escape_latex("a_b & 5 % #1 {x} ~^\\") == (
@@ -238,7 +244,7 @@ def test_markdown_and_latex_escape() -> None:
 def test_latex_compiles(tmp_path: Path, grids: dict[str, list[Grid]]) -> None:
     if shutil.which("pdflatex") is None:
         pytest.skip("pdflatex is not installed (Debian: texlive-latex-base texlive-latex-recommended)")
-    many = [GridRow(str(k), [Cell(f"row_{k}"), Cell("1 ± 2")]) for k in range(60)]
+    many = [GridRow(str(k), [TableCell(f"row_{k}"), TableCell("1 ± 2")]) for k in range(60)]
     long = Grid("long", "Long", "Breaks over pages.", [Column("a", "A"), Column("b", "B")], many, ["A note."])
     for name, found in {**grids, "long": [long]}.items():
         (tmp_path / f"{name}.tex").write_text(to_latex(found), encoding="utf-8")

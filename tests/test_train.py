@@ -13,7 +13,8 @@ from benchmarks.objectives.losses import DRAWS
 from benchmarks.protocol.recipe import RECIPES, Recipe
 from benchmarks.training import checkpoint
 from benchmarks.training.batches import ImageStore
-from benchmarks.training.loop import Data, Interrupted, train, train_epoch
+from benchmarks.training.data import Data
+from benchmarks.training.loop import Interrupted, train, train_epoch
 from benchmarks.training.replicas import Replicas, initialised, scored_network
 from results.errors import RequestError
 

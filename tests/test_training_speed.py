@@ -10,6 +10,7 @@ import torch
 from benchmarks import datasets
 from benchmarks.datasets import PreparedSet
 from benchmarks.measuring import training_speed
+from benchmarks.measuring.sides import pictures
 from benchmarks.protocol.recipe import RECIPES
 from benchmarks.training import engine
 
@@ -66,7 +67,7 @@ def test_kernels_are_held_against_torch(prepared):
 
 
 def test_a_round_has_the_steps_asked_for_however_small_the_split(prepared):
-    images, masks = training_speed._pictures(prepared, RECIPE, 20)  # 80 images of a split of 64
+    images, masks = pictures(prepared, RECIPE, 20)  # 80 images of a split of 64
     assert images.shape == (80, 32, 32, 3)
     assert masks.shape == (80, 32, 32)
     assert (images[64:] == images[:16]).all()

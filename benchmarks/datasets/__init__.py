@@ -1,4 +1,4 @@
-"""The data sets: prepared once, then opened by name and size. No torch in this room.
+"""The data sets: prepared once, then opened by name and size. No torch is imported here.
 
     prepare(name, source)  verify, decode, resize and store a data set in the cache folder
     load(name, size)       open it, memory-mapped

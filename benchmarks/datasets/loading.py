@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.datasets import pixels, splits, store, synthetic
-from results.errors import RequestError
+from results.errors import RequestError, unknown
 
 NAMES = ("isic2018", "isic2017", "synthetic")
 BASE_SIZE = 256  # smaller sizes are derived from this one where it is there
@@ -23,7 +23,7 @@ class NotPrepared(RequestError):
 def check_request(name: str, size: int) -> None:
     """RequestError for an unknown data set or a size that is no size."""
     if name not in NAMES:
-        raise RequestError(f"There is no data set {name!r}; choose one of {', '.join(NAMES)}.")
+        raise unknown("data set", name, NAMES, "choose one of {names}")
     if size < SMALLEST_SIZE:
         raise RequestError(f"--size {size} is too small; give the side in pixels, {SMALLEST_SIZE} or more.")
     if size > LARGEST_SIZE:

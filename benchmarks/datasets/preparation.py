@@ -27,7 +27,7 @@ def prepare(
 
     `source` is where the pictures are (see `archives.opened`). With `download` the official archives are fetched first,
     into `source` or else into downloads/ in the cache folder. `synthetic` needs neither: it is drawn. `workers` threads
-    decode (default: one a core). Raises RequestError, one sentence with file and cure, for whatever is wrong with the
+    decode (default: one per core). Raises RequestError, one sentence with file and cure, for whatever is wrong with the
     request or the data; nothing half-prepared is left behind then, nor after Ctrl-C.
     """
     loading.check_request(name, size)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from results.errors import RequestError
+from results.errors import unknown
 
 # Train, validation, test. The ISIC sizes are the paper's; the synthetic ones keep the quick suite quick.
 COUNTS = {"isic2018": (1815, 259, 520), "isic2017": (1250, 150, 600), "synthetic": (64, 16, 32)}
@@ -14,7 +14,7 @@ COUNTS = {"isic2018": (1815, 259, 520), "isic2017": (1250, 150, 600), "synthetic
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Positions in a prepared set, int64, in the order of the rule; the three parts are disjoint and cover the set."""
+    """Positions in a prepared set, int64, read-only, in the order of the rule; disjoint, and together the set."""
 
     rule: str
     train: np.ndarray
@@ -41,10 +41,11 @@ def cut(ids: Sequence[str], counts: tuple[int, int, int], rule: str) -> Split:
     Raises RequestError for an unknown rule and ValueError when the counts do not add up to the number of ids.
     """
     if rule not in RULES:
-        raise RequestError(f"There is no split {rule!r}; choose one of {', '.join(RULES)}.")
+        raise unknown("split", rule, RULES, "choose one of {names}")
     if sum(counts) != len(ids):
         raise ValueError(f"split sizes {counts} add up to {sum(counts)}, but there are {len(ids)} ids")
     key = RULES[rule]
     order = np.array(sorted(range(len(ids)), key=lambda position: key(ids[position])), dtype=np.int64)
+    order.setflags(write=False)
     train, validation, _ = counts
     return Split(rule, *np.split(order, [train, train + validation]))

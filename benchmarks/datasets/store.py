@@ -17,7 +17,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
@@ -44,10 +44,16 @@ class PreparedSet:
     folder: Path
     data: DataRecord
     """What is known of the files beyond their pixels, as every run records it."""
+    _splits: dict[str, splits.Split] = field(default_factory=dict, repr=False)
 
     def split(self, rule: str) -> splits.Split:
-        """Train, validation and test positions under the rule `paper` or `sorted`; RequestError for another one."""
-        return splits.cut(self.ids, splits.COUNTS[self.name], rule)
+        """Train, validation and test positions under the rule `paper` or `sorted`, cut once.
+
+        Raises RequestError for another rule.
+        """
+        if rule not in self._splits:
+            self._splits[rule] = splits.cut(self.ids, splits.COUNTS[self.name], rule)
+        return self._splits[rule]
 
 
 def cache_folder() -> Path:

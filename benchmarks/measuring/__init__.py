@@ -1,0 +1,1 @@
+"""What networks cost: operations, memory traffic, speed of training and of inference."""

@@ -61,17 +61,21 @@ class Complexity:
 assert (*COUNTS, "notes") == tuple(field.name for field in fields(Complexity)), "the file has other counts"
 
 
-def count(network: nn.Module, images: Tensor) -> Complexity:
+def count(network: nn.Module, images: Tensor, hidden_from_thop: tuple[type[nn.Module], ...] = ()) -> Complexity:
     """Count one forward pass in eval mode on images (B, 3, H, W). Both are on one device, and left as they are.
+
+    hidden_from_thop: classes that a fused kernel hid when the paper counted.
 
     A counter that fails is noted and its figure is None; what the network itself raises is raised when all fail.
     Raises RequestError where fvcore is not installed.
     """
     fvcore, copied = _fvcore(), _copied(network, images.device)
     with _operation_by_operation():
-        together = _tried(_thop_and_flops, copied, images)
+        together = _tried(_thop_and_flops, copied, images, hidden_from_thop)
         apart = isinstance(together, Exception)
-        thop, flops = (_tried(each, copied, images) for each in (_thop, _flops)) if apart else together
+        thop, flops = (
+            (_tried(_thop, copied, images, hidden_from_thop), _tried(_flops, copied, images)) if apart else together
+        )
         macs = _tried(fvcore, copied, images)
     found = {"thop_macs": thop, "fvcore_macs": macs, "flops": flops}
     failed = {figure: error for figure, error in found.items() if isinstance(error, Exception)}
@@ -94,10 +98,10 @@ def count(network: nn.Module, images: Tensor) -> Complexity:
     )
 
 
-def _tried(counter: Callable[[nn.Module, Tensor], Any], network: nn.Module, images: Tensor) -> Any:
+def _tried(counter: Callable[..., Any], *arguments: Any) -> Any:
     """What the counter says, or the exception that it raised: one counter must not take the others with it."""
     try:
-        return counter(network, images)
+        return counter(*arguments)
     except Exception as error:
         return error
 
@@ -124,8 +128,9 @@ def _row(name: str) -> dict[str, Any]:
     entry = registry.entry(name)
     if not entry.accepts(SIZE):
         raise RequestError(f"{name} takes {entry.sizes}, not the {SIZE} px of the comparison; leave it out.")
+    hidden = entry.official.hidden_from_thop if entry.official else ()
     try:
-        counted = count(registry.build(name), torch.zeros(1, 3, SIZE, SIZE))
+        counted = count(registry.build(name), torch.zeros(1, 3, SIZE, SIZE), hidden)
     except RequestError:
         raise
     except Exception as error:  # of a user's network
@@ -187,16 +192,18 @@ def _operation_by_operation() -> Iterator[None]:
 # The counters
 
 
-def _thop_and_flops(network: nn.Module, images: Tensor) -> tuple[tuple[int, int], tuple[int, set[str]]]:
+def _thop_and_flops(
+    network: nn.Module, images: Tensor, hidden: tuple[type[nn.Module], ...]
+) -> tuple[tuple[int, int], tuple[int, set[str]]]:
     """Both in one pass, which is half the time."""
-    with thop_counting(network) as thop:
+    with thop_counting(network, hidden) as thop:
         flops = _flops(network, images)
     return thop(), flops
 
 
-def _thop(network: nn.Module, images: Tensor) -> tuple[int, int]:
+def _thop(network: nn.Module, images: Tensor, hidden: tuple[type[nn.Module], ...] = ()) -> tuple[int, int]:
     """thop's MACs and parameters."""
-    with thop_counting(network) as thop, _scans_replaced(), torch.no_grad():
+    with thop_counting(network, hidden) as thop, _scans_replaced(), torch.no_grad():
         network(images)
     return thop()
 

@@ -14,11 +14,6 @@ results/profiles.py has the file of a machine and its units; a row is measured a
 All in eval mode and float32 (TF32 off), with random weights and images in [0, 255], after a warm-up.
 """
 
-import os
-import platform
-import re
-import subprocess
-import sys
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator
@@ -34,7 +29,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from benchmarks.machine import cores, finish, settings_of_a_run
+from benchmarks.machine import cores, describe, settings_of_a_run, wait_for
 from benchmarks.networks import registry
 from benchmarks.training import kernels
 from benchmarks.training.engine import installed
@@ -75,7 +70,7 @@ def profile(
     default its processor, cores and GPU. announce: called with each row when it is stored.
     Raises RequestError for an unknown network, one that does not take the size, or a file of another machine or format.
     """
-    names, description = list(names), describe(machine)
+    names, description = list(names), Machine.model_validate(describe(machine))
     path = path_of(root, description.name)
     rows = stored_rows(path, description)
     for name in names:
@@ -89,36 +84,6 @@ def profile(
             write(path, description, list(rows.values()))
             announce(row)
     return path
-
-
-def describe(name: str | None = None) -> Machine:
-    """The machine in words; `name` defaults to its processor, cores and GPU, never to its host name."""
-    cpu = _cpu_model()
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return Machine(
-        name=name or ", ".join([cpu, f"{cores()} cores", *([gpu] if gpu else [])]),
-        cpu=cpu,
-        cores=cores(),
-        memory_gb=round(memory / 1e9),
-        device=gpu or "cpu",
-        system=platform.system(),
-        python=".".join(platform.python_version_tuple()[:2]),
-        torch=str(torch.__version__),
-    )
-
-
-def _cpu_model() -> str:
-    if sys.platform == "darwin":
-        asked = subprocess.run(
-            ["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True, check=False
-        )
-        return asked.stdout.strip() or platform.machine()
-    try:
-        found = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
-    except OSError:
-        found = None
-    return found[1].strip() if found else platform.machine()
 
 
 @contextmanager
@@ -175,7 +140,7 @@ def _passes(network: nn.Module, images: Tensor, at_most: int, at_least: int, lim
     while len(timed) < at_least or (len(timed) < at_most and time.perf_counter() - begun < limit):
         start = time.perf_counter()
         network(images)
-        finish(images.device)
+        wait_for(images.device)
         timed.append(time.perf_counter() - start)
     return timed
 
@@ -198,11 +163,11 @@ def _peak_memory(network: nn.Module, image: Tensor, device: torch.device) -> int
     if device.type != "cuda":
         return live_bytes(network, image)
     network(image)  # the libraries' workspaces, which stay allocated, are no network's
-    finish(device)
+    wait_for(device)
     before = torch.cuda.memory_allocated(device)
     torch.cuda.reset_peak_memory_stats(device)
     network(image)
-    finish(device)
+    wait_for(device)
     held = sum(tensor.nbytes for tensor in (*network.parameters(), *network.buffers(), image))
     return held + torch.cuda.max_memory_allocated(device) - before
 

@@ -59,10 +59,10 @@ def of_step(network: str, seeds: tuple[int, ...], recipe: Recipe) -> Traffic:
     meta, shape = torch.device("meta"), (recipe.batch, recipe.size, recipe.size)
     store = ImageStore(np.zeros((*shape, 3), np.uint8), np.zeros(shape, np.uint8), meta)
     replicas = Replicas(network, seeds, recipe, meta)
-    order, turn, rotation, objective = next(steps_of(replicas, recipe.batch, 1))
-    _ = store.turn, store.rotation  # made once, not in each step
+    order, rot90_flip, rotation, objective = next(steps_of(replicas, recipe.batch, 1))
+    _ = store.rot90_flip, store.rotation  # made once, not in each step
     with _Operations() as count:
-        replicas.losses(*store.augmented(order, turn, rotation), objective).sum().backward()
+        replicas.losses(*store.augmented(order, rot90_flip, rotation), objective).sum().backward()
     updated = sum(each.nbytes for each in replicas.trained.values() if each.grad is not None)
     return Traffic(count.floor + ADAMW * updated, count.eager + ADAMW * updated)
 
@@ -94,7 +94,7 @@ def _bytes(tree: Any) -> int:
 
 
 def bandwidth(device: torch.device, rounds: int = 7) -> float:
-    """Bytes a second of a large copy, read and written both counted: the median of some rounds."""
+    """Bytes per second of a large copy, read and written both counted: the median of some rounds."""
     source = torch.ones(2**28 if device.type == "cuda" else 2**25, device=device)
     target, seconds = torch.empty_like(source), []
     for _ in range(rounds + 1):

@@ -114,15 +114,15 @@ RULES: dict[type[nn.Module], Rule] = {
 
 
 @contextmanager
-def thop_counting(network: nn.Module) -> Iterator[Callable[[], tuple[int, int]]]:
+def thop_counting(
+    network: nn.Module, hidden: tuple[type[nn.Module], ...] = ()
+) -> Iterator[Callable[[], tuple[int, int]]]:
     """Watches a network in eval mode inside the context; yields what gives thop's MACs and parameters afterwards.
 
-    A network that the paper counted with a fused kernel lists the classes that the kernel hid in `THOP_BLIND`, a tuple
-    of module classes: neither they nor what is inside are seen.
+    hidden: classes that a fused kernel hid when the paper counted; neither they nor what is inside are seen.
     """
-    blind = getattr(network, "THOP_BLIND", ())
-    hidden = {part for module in network.modules() if isinstance(module, blind) for part in module.modules()}
-    watched = {module for module in network.modules() if type(module) in RULES and module not in hidden}
+    inside = {part for module in network.modules() if isinstance(module, hidden) for part in module.modules()}
+    watched = {module for module in network.modules() if type(module) in RULES and module not in inside}
     with _watching(watched) as macs:
         yield lambda: _sum_of_tree(network, watched, macs, Counter(_places(network)))
 

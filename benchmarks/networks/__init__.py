@@ -1,0 +1,1 @@
+"""Networks by name: entries as plain data, the registry that finds them, plugins, identities, official checkpoints."""

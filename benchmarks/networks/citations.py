@@ -3,13 +3,12 @@
 The entries are in citations.bib beside this file, which a person types.
 """
 
-import difflib
 import re
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
-from results.errors import RequestError
+from results.errors import unknown
 
 FILE = Path(__file__).with_name("citations.bib")
 ALWAYS = ("suite", "paper")  # what is cited whichever networks were used
@@ -30,7 +29,7 @@ def bibtex(names: Iterable[str] = ()) -> str:
     for name in (*ALWAYS, *names):
         key = WRAPPED if name.startswith(f"{WRAPPED}:") else name
         if key not in known:
-            raise RequestError(_unknown(name, known))
+            raise unknown("entry to cite for", name, known, "`python -m benchmarks list networks` shows all networks")
         chosen[known[key]] = None
     return "\n\n".join(chosen) + "\n"
 
@@ -46,9 +45,3 @@ def entries() -> dict[str, str]:
             assert name not in found, f"{FILE} has two entries for {name}"
             found[name] = _NETWORKS.sub("", entry)
     return found
-
-
-def _unknown(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    meant = f"did you mean {near[0]}? " if near else ""
-    return f"There is nothing to cite for {name!r}; {meant}`python -m benchmarks list networks` shows all networks."

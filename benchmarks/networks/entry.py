@@ -1,57 +1,118 @@
-"""What the suite knows of a network: how it is built, where it comes from, and what differs from there."""
+"""What the suite knows of a network, as plain data: how it is built, where it comes from, and what differs from there.
 
+An entry pickles. One that comes from a user's plugin pickles as the plugin's path, the hash of its files and the
+network's name: where it is unpickled the plugin is loaded anew and its hash is checked.
+"""
+
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from types import ModuleType, SimpleNamespace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
+from benchmarks.networks.official.contract import Official
 from benchmarks.objectives import losses
+from results.errors import RequestError
 
 if TYPE_CHECKING:
     from benchmarks.networks.plugins import Plugin
 
 
-def multiples_of(step: int) -> Callable[[int], bool]:
-    """The rule "H = W is a multiple of `step`"."""
-    return lambda size: size % step == 0
+class Sizes(ABC):
+    """A rule for the sides of square images; `str` says it in words, as in "takes multiples of 32"."""
+
+    @abstractmethod
+    def __call__(self, size: int) -> bool:
+        """Whether the network takes images of this size, px."""
+
+    @abstractmethod
+    def __str__(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class MultiplesOf(Sizes):
+    """Sides that `step` divides, px."""
+
+    step: int
+
+    def __call__(self, size: int) -> bool:
+        return size % self.step == 0
+
+    def __str__(self) -> str:
+        return f"multiples of {self.step}"
+
+
+@dataclass(frozen=True, init=False)
+class OneOf(Sizes):
+    """These sides, px, and all multiples of `multiples_of` where it is given."""
+
+    sizes: tuple[int, ...]
+    multiples_of: int
+
+    def __init__(self, *sizes: int, multiples_of: int = 0) -> None:
+        object.__setattr__(self, "sizes", sizes)
+        object.__setattr__(self, "multiples_of", multiples_of)
+
+    def __call__(self, size: int) -> bool:
+        return size in self.sizes or (self.multiples_of > 0 and size % self.multiples_of == 0)
+
+    def __str__(self) -> str:
+        words = [str(size) for size in self.sizes]
+        if self.multiples_of:
+            words.append(str(MultiplesOf(self.multiples_of)))
+        *front, last = words
+        return f"{', '.join(front)} and {last}" if front else f"{last} px only"
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A network of the suite: how it is built, where it comes from, and what differs from there."""
+    """A network of the suite. Its functions are importable by name, or `functools.partial` of such, so that it pickles.
+
+    In a plugin they may be anything. Raises RequestError where `accepts` is not one of the rules of this file.
+    """
 
     name: str
+    """Key of the registry, word of the command line, folder and CSV key."""
     label: str
-    """As printed in the tables."""
+    """As shown in the tables."""
     builder: Callable[[], nn.Module]
-    """Builds the network that is scored, with fresh initial weights from torch's global generator."""
+    """Builds the network that is scored, with fresh initial weights from the global generators."""
     venue: str = ""
     paper: str = ""
     upstream: str = ""
     """Repository and commit that the network was compared with, if any."""
+    interpretation: str = ""
+    """Where the paper leaves the architecture open: what we take it to be, and why. One sentence."""
     deviations: tuple[str, ...] = ()
-    """What differs from the authors' code or training, one sentence each."""
+    """What differs from the authors' code or training, one sentence each; recorded with every run."""
     objective: losses.Objective = losses.plain
     training_builder: Callable[[int], nn.Module] | None = None
     """Builds the module that is trained at a given image size where that is more than the network that is scored."""
     preprocess: Callable[[Tensor], Tensor] | None = None
     """Applied to images (B, 3, H, W) in the recipe's range before the network, in training and in evaluation."""
-    accepts: Callable[[int], bool] = field(default=multiples_of(32))
-    """Whether the network takes square images of this size."""
-    sizes: str = "multiples of 32"
-    """`accepts` in words."""
-    official: ModuleType | SimpleNamespace | None = None
-    """Whose `convert_official` and `official_outputs` speak for this entry: its module, as a rule."""
+    accepts: Sizes = MultiplesOf(32)
+    """Whether the network takes square images of a given size."""
+    official: Official | None = None
+    """The authors' network, where they released one for this build."""
     library: str = ""
     """Name and version of the library whose network this is, if it is one's."""
+    foreign: bool = True
+    """Whether this project's tests do not know the network, so that it is tried before it trains."""
     plugin: "Plugin | None" = None
-    """The user's files that it comes from; set by `load_plugin`."""
+    """The user's files that it comes from; set when they are loaded."""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.accepts, Sizes):
+            raise RequestError(
+                f"accepts of {self.name!r} is not a rule for sizes; give it MultiplesOf(32), OneOf(224) or another "
+                "benchmarks.networks.entry.Sizes."
+            )
 
     @property
-    def foreign(self) -> bool:
-        """Whether this project's tests do not know the network."""
-        from benchmarks.networks.paper import PAPER
+    def sizes(self) -> str:
+        """`accepts` in words."""
+        return str(self.accepts)
 
-        return PAPER.get(self.name) is not self
+    def __reduce_ex__(self, protocol: Any) -> str | tuple[Any, ...]:
+        return super().__reduce_ex__(protocol) if self.plugin is None else (self.plugin.entry, (self.name,))

@@ -37,8 +37,13 @@ def identity(name: str) -> str:
     entry = registry.entry(name)
     known = _KNOWN.get(name)
     if known is None or known[0] is not entry:
-        known = _KNOWN[name] = entry, _digest(entry, _built(entry))
+        known = _KNOWN[name] = entry, identity_of(entry)
     return known[1]
+
+
+def identity_of(entry: Entry) -> str:
+    """The identity of an entry that need not be registered; builds the network. Raises RequestError as `identity`."""
+    return _digest(entry, _built(entry))
 
 
 def _built(entry: Entry) -> nn.Module:

@@ -1,8 +1,10 @@
-"""The catalogue: the networks of the paper, in the order of Table 1, then the rows of its ablations."""
+"""The networks of the catalogue (results/catalogue.py) as entries: Table 1 first, then the rows of its ablations."""
 
+from collections.abc import Callable
 from functools import partial
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from torch import nn
 
 from baselines import (
     aswin_unet,
@@ -17,77 +19,75 @@ from baselines import (
     unext,
     vm_unet,
 )
+from benchmarks.networks import official
+from benchmarks.networks.entry import Entry, MultiplesOf, OneOf
 from benchmarks.objectives import c2sdg as views
 from benchmarks.objectives import losses
-from models import aulunet
 from models.aulunet import AULUNet
+from results import catalogue
 
-if TYPE_CHECKING:
-    pass
-
-from benchmarks.networks.entry import Entry, multiples_of
-
-READING = "Our reading of the paper: the authors released no switch for this variant."
 SELECTION = "The epoch is selected by the validation loss of the main output, and another split is scored; the authors "
 ON_SELECTING_SPLIT = SELECTION + "select by that loss too, but score the same split that selected."
 RECIPE = "Trained with the suite's common recipe instead of the authors' own."
-FIXED_ANGLE = "Trained 400 epochs with the suite's augmentation; the authors 300, one fixed rotation angle a run."
+FIXED_ANGLE = "Trained 400 epochs with the suite's augmentation; the authors 300, one fixed rotation angle per run."
 SCRATCH = "Trained from random weights; the authors start from ImageNet weights."
 
 
-def windows_fit(size: int) -> bool:
-    """ASwin U-Net's grids divide into its windows, or are not larger than one."""
-    return size in (32, 64, 128) or size % 256 == 0
+def c2sdg_for_training(size: int) -> c2sdg.C2SDG:
+    """C2SDG with the projector of its contrast, for images of `size` px."""
+    return c2sdg.C2SDG(projector_size=size)
 
 
-def _aulunet(name: str, label: str, *, reading: bool = False, note: str = "", **arguments: Any) -> Entry:
-    """An entry of the AULUNet family: the same source, other constructor arguments."""
-    deviations = ((READING,) if reading else ()) + ((note,) if note else ())
+def _entry(name: str, builder: Callable[[], nn.Module], deviations: tuple[str, ...] = (), **fields: Any) -> Entry:
+    """An entry with what the catalogue says of it; an interpretation and a note are recorded with every run."""
+    known = catalogue.NETWORKS[name]
+    said = tuple(words for words in (known.interpretation, known.note) if words)
     return Entry(
         name,
-        label,
-        partial(AULUNet, **arguments),
-        venue="BMVC25",
-        paper="AULUNet: An Adaptive Ultra-Lightweight U-Net for skin-lesion segmentation",
-        upstream="maklachur/AULUNet b82dc9a",
-        deviations=deviations,
-        official=aulunet if name == "aulunet_v3" else None,
+        known.label,
+        builder,
+        venue=known.venue,
+        interpretation=known.interpretation,
+        deviations=said + deviations,
+        foreign=False,
+        **fields,
     )
 
 
-ALONE = "Has no published number; where AKF is ablated, depthwise 3x3 and PointConv stand in its place."
+def _aulunet(name: str, **arguments: Any) -> Entry:
+    """An entry of the AULUNet family: the same source, other constructor arguments."""
+    return _entry(
+        name,
+        partial(AULUNet, **arguments),
+        paper="AULUNet: An Adaptive Ultra-Lightweight U-Net for skin-lesion segmentation",
+        upstream="maklachur/AULUNet b82dc9a",
+        official=official.AULUNET_V3 if name == "aulunet_v3" else None,
+    )
 
-CATALOGUE = (
-    Entry(
+
+ENTRIES = (
+    _entry(
         "unet",
-        "U-Net",
         unet.UNet,
-        venue="MICCAI15",
         paper="U-Net: Convolutional Networks for Biomedical Image Segmentation, arXiv 1505.04597",
         deviations=("The comparison names no implementation: base width 32, transposed convolutions, batch norm.",),
-        accepts=multiples_of(16),
-        sizes="multiples of 16",
+        accepts=MultiplesOf(16),
     ),
-    Entry(
+    _entry(
         "scr_net",
-        "SCR-Net",
         scr_net.SCRNet,
-        venue="AAAI21",
         paper="Precise Yet Efficient Semantic Calibration and Refinement in ConvNets for Real-time Polyp Segmentation",
         upstream="jiafuz/SCR-Net ba05699",
         deviations=(
             "The authors' file does not run: its SRM hands four maps to a convolution. Ours hands on the first.",
             "The authors released no training; the suite's common recipe is used.",
         ),
-        official=scr_net,
-        accepts=multiples_of(16),
-        sizes="multiples of 16",
+        official=official.SCR_NET,
+        accepts=MultiplesOf(16),
     ),
-    Entry(
+    _entry(
         "aswin_unet",
-        "ASwin U-Net",
         aswin_unet.ASwinUNet,
-        venue="ISBI23",
         paper="Attention Swin U-Net: Cross-Contextual Attention Mechanism for Skin Lesion Segmentation",
         upstream="NITR098/AttSwinUNet 4b14f37",
         deviations=(
@@ -96,15 +96,12 @@ CATALOGUE = (
             RECIPE,
             SELECTION + "select by F1 on the test split itself, and score it after opening and filling the masks.",
         ),
-        official=aswin_unet,
-        accepts=windows_fit,
-        sizes="32, 64, 128 and multiples of 256",
+        official=official.ASWIN_UNET,
+        accepts=OneOf(32, 64, 128, multiples_of=256),  # its grids must divide into its windows
     ),
-    Entry(
+    _entry(
         "c2sdg",
-        "C2SDG",
         c2sdg.C2SDG,
-        venue="MICCAI23",
         paper="Devil is in Channels: Contrastive Single Domain Generalization for Medical Image Segmentation",
         upstream="ShishuaiHu/CCSDG a4fde09",
         deviations=(
@@ -115,38 +112,32 @@ CATALOGUE = (
             SELECTION + "select nothing: the last epoch is scored.",
         ),
         objective=views.objective,
-        training_builder=lambda size: c2sdg.C2SDG(projector_size=size),
+        training_builder=c2sdg_for_training,
         preprocess=c2sdg.standardised,
-        official=c2sdg,
+        official=official.C2SDG,
     ),
-    Entry(
+    _entry(
         "unext_s",
-        "UNeXt-S",
         unext.UNeXtS,
-        venue="MICCAI22",
         paper="UNeXt: MLP-based Rapid Medical Image Segmentation Network, arXiv 2203.04967",
         upstream="jeya-maria-jose/UNeXt-pytorch 6ad0855",
         deviations=(
             RECIPE,
             SELECTION + "select by mIoU, and score the same split that selected.",
         ),
-        official=unext,
+        official=official.UNEXT_S,
     ),
-    Entry(
+    _entry(
         "malunet",
-        "MALUNet",
         malunet.MALUNet,
-        venue="BIBM22",
         paper="MALUNet: A Multi-Attention and Light-weight UNet for Skin Lesion Segmentation, arXiv 2211.01784",
         upstream="JCruan519/MALUNet e184b47",
         deviations=(FIXED_ANGLE, ON_SELECTING_SPLIT),
-        official=malunet,
+        official=official.MALUNET,
     ),
-    Entry(
+    _entry(
         "ege_unet",
-        "EGE-UNet",
         ege_unet.EGEUNet,
-        venue="MICCAI23",
         paper="EGE-UNet: an Efficient Group Enhanced UNet for skin lesion segmentation, arXiv 2307.08473",
         upstream="JCruan519/EGE-UNet f52ba30",
         deviations=(
@@ -154,13 +145,11 @@ CATALOGUE = (
             SELECTION + "select by the deep-supervised loss, and score the same split that selected.",
         ),
         objective=losses.deep_supervision,
-        official=ege_unet,
+        official=official.EGE_UNET,
     ),
-    Entry(
+    _entry(
         "vm_unet",
-        "VM-UNet",
         vm_unet.VMUNet,
-        venue="arXiv24",
         paper="VM-UNet: Vision Mamba UNet for Medical Image Segmentation, arXiv 2402.02491",
         upstream="JCruan519/VM-UNet 43c495b",
         deviations=(
@@ -168,13 +157,11 @@ CATALOGUE = (
             "Batch 8 and 400 epochs by the suite's recipe; the authors 32 and 300.",
             ON_SELECTING_SPLIT,
         ),
-        official=vm_unet,
+        official=official.VM_UNET,
     ),
-    Entry(
+    _entry(
         "lightm_unet",
-        "LightM-UNet",
         lightm_unet.LightMUNet,
-        venue="ICIC24",
         paper="LightM-UNet: Mamba Assists in Lightweight UNet for Medical Image Segmentation, arXiv 2403.05246",
         upstream="MrBlankness/LightM-UNet 36411aa",
         deviations=(
@@ -182,15 +169,12 @@ CATALOGUE = (
             RECIPE,
             SELECTION + "select nothing: the last epoch is scored.",
         ),
-        official=lightm_unet,
-        accepts=multiples_of(8),
-        sizes="multiples of 8",
+        official=official.LIGHTM_UNET,
+        accepts=MultiplesOf(8),
     ),
-    Entry(
+    _entry(
         "lb_unet",
-        "LB-UNet",
         lb_unet.LBUNet,
-        venue="MICCAI24",
         paper="LB-UNet: A Lightweight Boundary-assisted UNet for Skin Lesion Segmentation",
         upstream="xuxuxuxuxuxjh/LB-UNet 936508e",
         deviations=(
@@ -200,27 +184,23 @@ CATALOGUE = (
             "The authors' mIoU is the mean over images, their DSC is pooled; ours are both pooled.",
         ),
         objective=losses.boundary_supervision,
-        official=lb_unet,
+        official=official.LB_UNET,
     ),
-    Entry(
+    _entry(
         "ulvm_unet",
-        "ULVM-UNet",
         ulvm_unet.ULVMUNet,
-        venue="arXiv24",
         paper="UltraLight VM-UNet: Parallel Vision Mamba Significantly Reduces Parameters, arXiv 2403.20035",
         upstream="wurenkai/UltraLight-VM-UNet d7648e4",
         deviations=("Trained 400 epochs by the suite's recipe; the authors 250.",),
-        official=ulvm_unet,
+        official=official.ULVM_UNET,
     ),
-    _aulunet("aulunet_v1", "AULUNet-v1", reading=True, widths=(4, 8, 16, 24, 36, 60)),
-    _aulunet("aulunet_v2", "AULUNet-v2", reading=True, widths=(4, 8, 16, 24, 40, 60)),
-    _aulunet("aulunet_v3", "AULUNet-v3"),
-    # Beyond Table 1: the other released file of LightM-UNet, second readings, then Tables 2 and 3.
-    Entry(
+    _aulunet("aulunet_v1", widths=(4, 8, 16, 24, 36, 60)),
+    _aulunet("aulunet_v2", widths=(4, 8, 16, 24, 40, 60)),
+    _aulunet("aulunet_v3"),
+    # Beyond Table 1: the other released file of LightM-UNet, second interpretations, then Tables 2 and 3.
+    _entry(
         "lightm_unet_revised",
-        "LightM-UNet (revised file)",
         partial(lightm_unet.LightMUNet, version="revised"),
-        venue="ICIC24",
         paper="LightM-UNet: Mamba Assists in Lightweight UNet for Medical Image Segmentation, arXiv 2403.05246",
         upstream="MrBlankness/LightM-UNet d2bed4a",
         deviations=(
@@ -228,29 +208,25 @@ CATALOGUE = (
             RECIPE,
             SELECTION + "select nothing: the last epoch is scored.",
         ),
-        official=SimpleNamespace(
-            convert_official=partial(lightm_unet.convert_official, version="revised"),
-            official_outputs=lightm_unet.official_outputs,
-        ),
-        accepts=multiples_of(8),
-        sizes="multiples of 8",
+        official=official.LIGHTM_UNET_REVISED,
+        accepts=MultiplesOf(8),
     ),
-    _aulunet("aulunet_v1_pooled", "AULUNet-v1 (second reading)", reading=True, skip="pooled"),
-    _aulunet("aulunet_v2_pooled", "AULUNet-v2 (second reading)", reading=True, skip="pooled_deep"),
-    _aulunet("aulunet_m4", "M4 (AKF+RGF)", skip="add"),
-    _aulunet("aulunet_m5", "M5 (AKF+LSG)", rgf=False),
-    _aulunet("aulunet_akf", "AKF only", note=ALONE, rgf=False, skip="add"),
-    _aulunet("aulunet_rgf", "RGF only", note=ALONE, akf=False, skip="add"),
-    _aulunet("aulunet_lsg", "LSG only", note=ALONE, akf=False, rgf=False),
-    _aulunet("aulunet_rgf_lsg", "RGF+LSG", note=ALONE, akf=False),
-    _aulunet("aulunet_d13", "d=1,d=3", dilations=(1, 3)),
-    _aulunet("aulunet_d24", "d=2,d=4", dilations=(2, 4)),
-    _aulunet("aulunet_d15", "d=1,d=5", dilations=(1, 5)),
-    _aulunet("aulunet_d17", "d=1,d=7", dilations=(1, 7)),
-    _aulunet("aulunet_d35", "d=3,d=5", dilations=(3, 5)),
-    _aulunet("aulunet_d123", "d=1,d=2,d=3", reading=True, dilations=(1, 2, 3)),
-    _aulunet("aulunet_d135", "d=1,d=3,d=5", reading=True, dilations=(1, 3, 5)),
-    _aulunet("aulunet_d157", "d=1,d=5,d=7", reading=True, dilations=(1, 5, 7)),
-    _aulunet("aulunet_d357", "d=3,d=5,d=7", reading=True, dilations=(3, 5, 7)),
+    _aulunet("aulunet_v1_pooled", skip="pooled"),
+    _aulunet("aulunet_v2_pooled", skip="pooled_deep"),
+    _aulunet("aulunet_m4", skip="add"),
+    _aulunet("aulunet_m5", rgf=False),
+    _aulunet("aulunet_akf", rgf=False, skip="add"),
+    _aulunet("aulunet_rgf", akf=False, skip="add"),
+    _aulunet("aulunet_lsg", akf=False, rgf=False),
+    _aulunet("aulunet_rgf_lsg", akf=False),
+    _aulunet("aulunet_d13", dilations=(1, 3)),
+    _aulunet("aulunet_d24", dilations=(2, 4)),
+    _aulunet("aulunet_d15", dilations=(1, 5)),
+    _aulunet("aulunet_d17", dilations=(1, 7)),
+    _aulunet("aulunet_d35", dilations=(3, 5)),
+    _aulunet("aulunet_d123", dilations=(1, 2, 3)),
+    _aulunet("aulunet_d135", dilations=(1, 3, 5)),
+    _aulunet("aulunet_d157", dilations=(1, 5, 7)),
+    _aulunet("aulunet_d357", dilations=(3, 5, 7)),
 )
-PAPER = {entry.name: entry for entry in CATALOGUE}
+PAPER = {entry.name: entry for entry in ENTRIES}

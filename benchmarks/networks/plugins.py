@@ -18,7 +18,6 @@ from types import ModuleType
 from typing import Any
 
 from benchmarks.networks.entry import Entry
-from benchmarks.networks.registry import register
 from results.errors import RequestError
 
 PREFIX = "plugin_"  # of the module name of a plugin's file
@@ -28,22 +27,40 @@ OUR_PACKAGES = ("models", "baselines", "benchmarks", "results", "reports")
 
 @dataclass(frozen=True)
 class Plugin:
-    """Where a network comes from: its files as they were when they were loaded, the plugin's own first."""
+    """Where a network comes from, as it was when it was loaded."""
 
+    source: str
+    """Absolute path of the plugin's own file, or the name of its module."""
     files: tuple[Path, ...]
+    """The plugin's own first."""
     digest: str
     """SHA-256 over the contents of the files."""
 
+    def entry(self, name: str) -> Entry:
+        """The network of this name, loaded anew: what an entry of a plugin is unpickled by.
 
-def load(source: str) -> list[str]:
-    """Register the `NETWORKS` of a Python file or importable module; returns their names.
+        Raises RequestError where its files cannot be loaded or have changed.
+        """
+        for each in load(self.source):
+            if each.name == name and each.plugin and each.plugin.digest == self.digest:
+                return each
+        raise RequestError(changed(name, self.source))
+
+
+def changed(name: str, source: str) -> str:
+    """What is said where a plugin is not what it was when its network was planned."""
+    return f"The files of --plugin {source} have changed since {name} was planned; start the command again."
+
+
+def load(source: str) -> list[Entry]:
+    """The `NETWORKS` of a Python file or importable module. Nothing is registered.
 
     Raises RequestError, with the error as its cause, where it cannot be imported or has no such list.
     """
     is_file = source.endswith(".py")
     try:
         module = _import_file(Path(source)) if is_file else importlib.import_module(source)
-        plugin = _plugin(module, is_file)
+        plugin = _plugin(module, str(Path(source).resolve()) if is_file else source)
     except Exception as error:
         raise RequestError(
             f"--plugin {source} cannot be imported: {described(error, _beside(source))}; mend it there "
@@ -51,10 +68,8 @@ def load(source: str) -> list[str]:
         ) from error
     added = getattr(module, "NETWORKS", None)
     if not isinstance(added, list) or not all(isinstance(each, Entry) for each in added):
-        raise RequestError(f"--plugin {source} needs a list NETWORKS of benchmarks.networks.registry.Entry.")
-    for each in added:
-        register(replace(each, plugin=plugin))
-    return [each.name for each in added]
+        raise RequestError(f"--plugin {source} needs a list NETWORKS of benchmarks.networks.entry.Entry.")
+    return [replace(each, plugin=plugin, foreign=True) for each in added]
 
 
 def described(error: BaseException, files: Any) -> str:
@@ -128,8 +143,9 @@ def _may_be_put_aside(name: str, folder: Path) -> bool:
     return not any("site-packages" in place or "dist-packages" in place for place in places)
 
 
-def _plugin(module: ModuleType, is_file: bool) -> Plugin:
-    """The files of an imported plugin."""
+def _plugin(module: ModuleType, source: str) -> Plugin:
+    """What an imported plugin consists of."""
+    is_file = source.endswith(".py")
     path, parts = Path(str(module.__file__)).resolve(), module.__name__.split(".")
     root = path.parent if is_file else path.parents[len(parts) - (path.name != "__init__.py")]
     first = {path} if is_file else {path, *_found(root, parts)}
@@ -146,7 +162,7 @@ def _plugin(module: ModuleType, is_file: bool) -> Plugin:
     for file in ordered:
         content = file.read_bytes()
         digest.update(f"{len(content)}:".encode() + content)
-    return Plugin(ordered, digest.hexdigest())
+    return Plugin(source, ordered, digest.hexdigest())
 
 
 def _imported(file: Path, root: Path) -> Iterator[Path]:

@@ -1,28 +1,35 @@
-"""The one visible list of networks, in the order of Table 1. One name serves as key, CLI word, folder and CSV key.
+"""Look-ups by name: the networks of the paper first, then those of the user's plugins. A look-up changes nothing.
 
 A user's own network joins through `--plugin FILE_OR_MODULE`: a Python file or module whose `NETWORKS` is a list of
-`Entry`. Names "smp:<architecture>/<encoder>" are wrapped from segmentation-models-pytorch on demand.
+`Entry`. Names "smp:<architecture>/<encoder>" are made from segmentation-models-pytorch on demand and are not listed.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
+from benchmarks.networks import plugins, smp
 from benchmarks.networks.dropout import give_streams
-from benchmarks.networks.seeding import undisturbed
-from results.errors import RequestError
-
-if TYPE_CHECKING:
-    pass
-
 from benchmarks.networks.entry import Entry
 from benchmarks.networks.paper import PAPER
+from benchmarks.networks.seeding import undisturbed
+from results.errors import RequestError, unknown
 
 ENTRIES: dict[str, Entry] = dict(PAPER)
-_WRAPPED: dict[str, Entry] = {}  # those looked up so far; `names` does not list them
+
+
+@dataclass(frozen=True)
+class Specification:
+    """What another process needs in order to find the same network: text alone."""
+
+    name: str
+    plugin: str = ""
+    """Path or module of the plugin that the network comes from, if any."""
+    digest: str = ""
+    """SHA-256 over the plugin's files."""
 
 
 def register(entry: Entry) -> None:
@@ -33,21 +40,35 @@ def register(entry: Entry) -> None:
 
 
 def names() -> list[str]:
-    """All registered names, Table 1 first and in its order."""
+    """All registered names: those of the catalogue in its order, Table 1 first, then those of plugins."""
     return list(ENTRIES)
 
 
 def entry(name: str) -> Entry:
     """Raises RequestError for a name that is neither registered nor wrapped ("smp:...")."""
-    if name not in ENTRIES and name.startswith("smp:"):
-        from benchmarks.networks import smp
+    if name in ENTRIES:
+        return ENTRIES[name]
+    if name.startswith("smp:"):
+        return smp.entry(name)
+    raise unknown("network", name, ENTRIES, "`python -m benchmarks list networks` shows them all")
 
-        if name not in _WRAPPED:
-            _WRAPPED[name] = smp.entry(name)
-        return _WRAPPED[name]
-    if name not in ENTRIES:
-        raise RequestError(f"There is no network {name!r}; `python -m benchmarks list networks` shows them all.")
-    return ENTRIES[name]
+
+def specification(name: str) -> Specification:
+    """Of a network, for another process. Raises RequestError as `entry` does."""
+    plugin = entry(name).plugin
+    return Specification(name, plugin.source, plugin.digest) if plugin else Specification(name)
+
+
+def from_specification(wanted: Specification) -> Entry:
+    """The network of a specification; its plugin is loaded first where it is not yet.
+
+    Raises RequestError where the plugin cannot be loaded or is no longer what it was.
+    """
+    if wanted.plugin and wanted.name not in ENTRIES:
+        load_plugin(wanted.plugin)
+    if specification(wanted.name).digest != wanted.digest:
+        raise RequestError(plugins.changed(wanted.name, wanted.plugin))
+    return entry(wanted.name)
 
 
 def build(name: str) -> nn.Module:
@@ -79,10 +100,10 @@ def convert_official(name: str, state_dict: Mapping[str, Tensor]) -> dict[str, T
 
     Raises ValueError that names what is missing, unexpected or misshapen.
     """
-    module = entry(name).official
-    if module is None:
+    official = entry(name).official
+    if official is None:
         raise RequestError(f"{name} has no official checkpoint to convert; its authors released none for this build.")
-    return module.convert_official(state_dict)
+    return official.convert(state_dict)
 
 
 def load_official(name: str, path: Path) -> nn.Module:
@@ -101,6 +122,7 @@ def load_plugin(source: str) -> list[str]:
 
     Raises RequestError where it cannot be imported or has no such list.
     """
-    from benchmarks.networks import plugins
-
-    return plugins.load(source)
+    added = plugins.load(source)
+    for each in added:
+        register(each)
+    return [each.name for each in added]

@@ -1,8 +1,9 @@
-"""Networks of segmentation-models-pytorch under names "smp:<architecture>/<encoder>", e.g. "smp:unet/resnet18".
+"""Networks of segmentation-models-pytorch, made on demand for names "smp:<architecture>/<encoder>".
 
-They stand in the same tables under the same recipe: what a practitioner would pick instead. Encoders start from random
-weights, because the suite compares networks and not pre-training. The library's EfficientNet encoders (not timm's) draw
-stochastic depth inside a function; for training their blocks are given a module that has a stream of its own.
+They stand in the same tables under the same recipe, e.g. "smp:unet/resnet18": what a practitioner would pick instead.
+Encoders start from random weights, because the suite compares networks and not pre-training. The library's EfficientNet
+encoders (not timm's) draw stochastic depth inside a function; for training their blocks are given a module that has a
+stream of its own.
 """
 
 from functools import cache, partial
@@ -18,8 +19,12 @@ from results.errors import RequestError
 EFFICIENT_NET = "segmentation_models_pytorch.encoders.efficientnet.EfficientNetEncoder"
 
 
+@cache
 def entry(name: str) -> Entry:
-    """The entry of an "smp:..." name. Raises RequestError where the library is absent or does not know the name."""
+    """The entry of an "smp:..." name, the same one at every look-up.
+
+    Raises RequestError where the library is absent or does not know the name.
+    """
     try:
         import segmentation_models_pytorch as smp
         import timm

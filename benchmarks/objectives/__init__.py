@@ -1,0 +1,1 @@
+"""Training objectives: what a network minimises, as pure functions of tensors."""

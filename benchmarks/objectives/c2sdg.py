@@ -13,7 +13,7 @@ Deviations from the authors' procedure:
 1. One optimiser step on the sum of the four losses. Theirs takes four (contrast; then segmentation of the Fourier view,
    of the Bezier view and of the original), each at the weights that the last one left, with a second optimiser of
    constant learning rate for the contrast. The stacked trainer, and the suite's one recipe, know one optimiser and one
-   step a batch. Where each gradient goes is kept: the contrast reaches projector and prompt only.
+   step per batch. Where each gradient goes is kept: the contrast reaches projector and prompt only.
 2. The segmentation loss is the suite's BCE + Dice; theirs is BCE alone.
 3. The suite's rotations and flips replace their augmentation (elastic deformation, zoom, mirroring, brightness, noise).
 4. The z-score of every view is part of `forward`, as the registry gives it; theirs is in the loader.
@@ -38,7 +38,7 @@ def fourier_view(images: Tensor, draws: Tensor) -> Tensor:
     """Image i with its own phase and the low-frequency amplitude of image B - 1 - i of the same batch.
 
     images (B, C, H, W), draws (1,); to (B, C, H, W), which may leave the range of `images`. The swapped square of the
-    centred spectrum has 2 b + 1 frequencies a side, b = floor(L min(H, W)), L = 0.05 to 0.15 in whole hundredths.
+    centred spectrum has 2 b + 1 frequencies per side, b = floor(L min(H, W)), L = 0.05 to 0.15 in whole hundredths.
     """
     height, width = images.shape[-2:]
     hundredths = (5 + 10 * draws[0]).round()
@@ -90,7 +90,7 @@ def interpolated(values: Tensor, x: Tensor, y: Tensor) -> Tensor:
 def style_contrast(contents: Sequence[Tensor], styles: Sequence[Tensor]) -> Tensor:
     """Draws the contents of the views together and their styles apart.
 
-    contents, styles: one (B, E) a view. Returns L_content + L_style: each pair of views counts twice with the mean
+    contents, styles: one (B, E) per view. Returns L_content + L_style: each pair of views counts twice with the mean
     absolute difference of its vectors, positive for content, negative for style.
     """
 

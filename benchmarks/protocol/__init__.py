@@ -1,0 +1,1 @@
+"""What is trained, and how: recipes with every setting, and suites of cells."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks.datasets.loading import LARGEST_SIZE, SMALLEST_SIZE
 from benchmarks.datasets.splits import RULES
-from results.errors import RequestError
+from results.errors import RequestError, unknown
 
 AUTHORS = "authors' released configuration (maklachur/AULUNet b82dc9a)"
 OPTIONS = ("size", "batch", "epochs", "split")  # the settings with an option of their own on the command line
@@ -67,15 +67,15 @@ class Recipe:
     size: int = 256
     """Side of the square images, pixels."""
     batch: int = 8
-    """Images a step. A last batch of one image is left out: batch norm over 1x1 maps has no statistics of it."""
+    """Images per step. A last batch of one image is left out: batch norm over 1x1 maps has no statistics of it."""
     epochs: int = 400
     """Passes over the training split."""
     lr: float = 1e-3
     """Initial and highest learning rate of AdamW."""
     beta1: float = 0.9
-    """Decay of AdamW's first moment, a step."""
+    """Decay of AdamW's first moment, per step."""
     beta2: float = 0.999
-    """Decay of AdamW's second moment, a step."""
+    """Decay of AdamW's second moment, per step."""
     eps: float = 1e-8
     """AdamW's denominator offset; PyTorch's default."""
     weight_decay: float = 1e-2
@@ -85,7 +85,7 @@ class Recipe:
     eta_min: float = 1e-5
     """Lowest learning rate of the cosine schedule."""
     augment: bool = True
-    """Quarter turns with flips (p 0.5), then a rotation by 20-79 degrees (p 0.5)."""
+    """rot90 with a flip (p 0.5), then a rotation by 20-79 degrees (p 0.5)."""
     precision: str = "fp32"
     """ "fp32" with TF32 off; or "bf16": the network under bfloat16 autocast, with weights, loss and AdamW in fp32."""
     split: str = "paper"
@@ -140,5 +140,5 @@ RECIPES = {
 def named(name: str) -> Recipe:
     """Raises RequestError for an unknown name."""
     if name not in RECIPES:
-        raise RequestError(f"There is no recipe {name!r}; --recipe takes one of: {', '.join(RECIPES)}.")
+        raise unknown("recipe", name, RECIPES, "--recipe takes one of: {names}")
     return RECIPES[name]

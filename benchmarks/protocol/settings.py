@@ -1,13 +1,12 @@
 """What a user asks a recipe to change: options of their own name, and --set NAME=VALUE for every field of `Recipe`."""
 
-import difflib
 import re
 from collections.abc import Iterable
 from dataclasses import fields
 from typing import Any
 
 from benchmarks.protocol.recipe import KINDS, Recipe, WrongSetting
-from results.errors import RequestError
+from results.errors import RequestError, unknown
 
 TYPES: dict[str, type] = {field.name: field.type for field in fields(Recipe) if field.name != "base"}  # type: ignore[misc]
 NAMES = tuple(TYPES)
@@ -55,9 +54,7 @@ def _parsed(text: str) -> tuple[str, Any]:
     if name == "base":
         raise RequestError("--set base cannot be set: it is the recipe to start from; choose that with --recipe.")
     if name not in TYPES:
-        near = difflib.get_close_matches(name, NAMES, n=1, cutoff=0.5)
-        meant = f"did you mean {near[0]}? --set takes" if near else "--set takes"
-        raise RequestError(f"There is no setting {name!r}; {meant} one of: {', '.join(NAMES)}.")
+        raise unknown("setting", name, NAMES, "--set takes one of: {names}")
     kind = TYPES[name]
     if not _WRITTEN[kind].fullmatch(value):
         raise RequestError(f"--set {name} is {value!r}; give {KINDS[kind]}.")

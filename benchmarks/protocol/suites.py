@@ -2,42 +2,13 @@
 
 from dataclasses import dataclass
 
+from results import catalogue
 from results.cell import Cell
-from results.errors import RequestError
+from results.errors import unknown
 
 PAPER_SEEDS = (1, 2, 3, 4, 5)
-
-TABLE_1 = (
-    "unet",
-    "scr_net",
-    "aswin_unet",
-    "c2sdg",
-    "unext_s",
-    "malunet",
-    "ege_unet",
-    "vm_unet",
-    "lightm_unet",
-    "lb_unet",
-    "ulvm_unet",
-    "aulunet_v1",
-    "aulunet_v2",
-    "aulunet_v3",
-)
-SECOND_READINGS = ("aulunet_v1_pooled", "aulunet_v2_pooled")
-TABLE_2 = ("aulunet_m4", "aulunet_m5", "aulunet_v1", "aulunet_v2", "aulunet_v3")
-SINGLE_MODULES = ("aulunet_akf", "aulunet_rgf", "aulunet_lsg", "aulunet_rgf_lsg")
-TABLE_3 = (
-    "aulunet_v3",
-    "aulunet_d13",
-    "aulunet_d24",
-    "aulunet_d15",
-    "aulunet_d17",
-    "aulunet_d35",
-    "aulunet_d123",
-    "aulunet_d135",
-    "aulunet_d157",
-    "aulunet_d357",
-)
+TABLE_1 = catalogue.TABLE_1
+WITH_SECOND = TABLE_1 + catalogue.SECOND_INTERPRETATIONS
 
 
 @dataclass(frozen=True)
@@ -67,8 +38,8 @@ SUITES = {
             seeds=(1, 2, 3),
             recipe="quick",
         ),
-        Suite("isic2018", "Table 1, ISIC2018 half, and our second readings", ("isic2018",), TABLE_1 + SECOND_READINGS),
-        Suite("isic2017", "Table 1, ISIC2017 half, and our second readings", ("isic2017",), TABLE_1 + SECOND_READINGS),
+        Suite("isic2018", "Table 1, ISIC2018 half, and our second interpretations", ("isic2018",), WITH_SECOND),
+        Suite("isic2017", "Table 1, ISIC2017 half, and our second interpretations", ("isic2017",), WITH_SECOND),
         Suite(
             "small",
             "six light networks on ISIC2018 by a reduced recipe, three seeds: within two hours on two CPU cores",
@@ -84,8 +55,13 @@ SUITES = {
             ("aulunet_v3", "aulunet_v1", "aulunet_v2", "ege_unet", "malunet", "unext_s", "lb_unet"),
             recipe="half",
         ),
-        Suite("ablation-modules", "Table 2, and rows it lacks", ("isic2018",), _unique(TABLE_2, SINGLE_MODULES)),
-        Suite("ablation-dilations", "Table 3", ("isic2018",), TABLE_3),
+        Suite(
+            "ablation-modules",
+            "Table 2, and rows it lacks",
+            ("isic2018",),
+            _unique(catalogue.TABLE_2, catalogue.SINGLE_MODULES),
+        ),
+        Suite("ablation-dilations", "Table 3", ("isic2018",), catalogue.TABLE_3),
     )
 }
 SUITES["all"] = Suite(
@@ -99,7 +75,7 @@ SUITES["all"] = Suite(
 def named(name: str) -> Suite:
     """Raises RequestError for an unknown name."""
     if name not in SUITES:
-        raise RequestError(f"There is no suite {name!r}; --suite takes one of: {', '.join(SUITES)}.")
+        raise unknown("suite", name, SUITES, "--suite takes one of: {names}")
     return SUITES[name]
 
 

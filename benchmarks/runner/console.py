@@ -1,18 +1,16 @@
 """What a person sees while networks train: live bars on a terminal, plain lines elsewhere (logs, CI)."""
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Lock
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
 
+from benchmarks.runner.rhythm import Lines
 from benchmarks.training.replicas import Replicas
-
-PLAIN_EVERY = 10.0  # seconds between two lines of one group at least,
-PLAIN_SHARE = 0.05  # and this share of the time since its first, so that a night fits on a page of a log
 
 
 class Reporter:
@@ -21,10 +19,9 @@ class Reporter:
     def __init__(self, console: Console) -> None:
         self.console = console
         self._lock = Lock()
-        self._spoke: dict[str, float] = {}
-        self._began: dict[str, float] = {}
+        self._lines: dict[str, Lines] = {}
         self._tasks: dict[str, TaskID] = {}
-        self._bars = Progress(
+        self._bars = Bars(
             TextColumn("{task.description:<28}"),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
@@ -52,7 +49,7 @@ class Reporter:
         """A bar of the group as long as it trains."""
         title, total = _title(replicas), replicas.recipe.epochs
         with self._lock:
-            self._began[title] = time.monotonic()
+            self._lines[title] = Lines()
             self._tasks[title] = self._bars.add_task(title, total=total, completed=replicas.epoch, state="")
         if not self.console.is_terminal:
             self.note(
@@ -65,19 +62,17 @@ class Reporter:
                 self._bars.remove_task(self._tasks.pop(title))
 
     def epoch(self, replicas: Replicas) -> None:
-        """After each epoch: mean losses of the group and its speed."""
-        title, state = _title(replicas), _state(replicas)
+        """After each epoch: mean losses of the group and its speed; after the first, why it cannot be captured."""
+        title, state, total = _title(replicas), _state(replicas), replicas.recipe.epochs
         with self._lock:
             self._bars.update(self._tasks[title], completed=replicas.epoch, state=state)
-            now, last = time.monotonic(), replicas.epoch == replicas.recipe.epochs
-            silence = max(PLAIN_EVERY, PLAIN_SHARE * (now - self._began[title]))
-            silent = now - self._spoke.get(title, 0.0) < silence and not last
-            if self.console.is_terminal or silent:
-                return
-            self._spoke[title] = now
-        self.note(f"{title}: epoch {replicas.epoch}/{replicas.recipe.epochs}, {state}")
+            said = not self.console.is_terminal and self._lines[title].due(final=replicas.epoch == total)
+        if said:
+            self.note(f"{title}: epoch {replicas.epoch}/{total}, {state}")
+        if replicas.eager_because and replicas.epoch == 1:
+            self.note(f"{replicas.name}: its step cannot be captured ({replicas.eager_because}) and runs eagerly")
 
-    def finish(self, replicas: Replicas) -> None:
+    def closing(self, replicas: Replicas) -> None:
         """The line that stays of a group."""
         failed = [f"seed {each.seed} at epoch {each.failed_at}" for each in replicas.progress if each.failed_at]
         best = ", ".join(str(each.best_epoch) for each in replicas.progress)

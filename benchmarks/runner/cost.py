@@ -48,7 +48,7 @@ def measure(network: str, engine: Engine, seeds: int, job: Job) -> Cost:
     together = seeds if job.device.type == "cuda" else 1
     while True:
         try:
-            with announcing(job.reporter.note):
+            with announcing(job.control.reporter.note):
                 return _measure(network, engine, together, job)
         except torch.cuda.OutOfMemoryError:
             if together == 1:

@@ -1,13 +1,8 @@
 """What a cell leaves behind: config.json before the first step; results, and report.json last, after the final one."""
 
-import os
 import platform
-import subprocess
 from dataclasses import asdict
 from datetime import UTC, datetime
-from functools import cache
-from hashlib import sha256
-from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -16,24 +11,22 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
+from benchmarks import machine
 from benchmarks.datasets import PreparedSet
-from benchmarks.machine import cores, peak_memory_mb
 from benchmarks.networks import registry
 from benchmarks.networks.identity import identity
 from benchmarks.objectives import losses
 from benchmarks.protocol.recipe import Recipe
+from benchmarks.runner.evaluate import Scores
 from benchmarks.training.checkpoint import CHECKPOINT
 from benchmarks.training.engine import TORCH, Engine
-from benchmarks.training.loop import Data, evaluate
-from benchmarks.training.pixel_counts import predicted
 from benchmarks.training.replicas import Replicas, scored_network
 from results import files
 from results.cell import CONFIG, FAILED, HISTORY, MASKS, PER_IMAGE, REPORT, WEIGHTS, Cell
 from results.errors import RequestError
+from results.installation import code_version
 from results.metrics import per_image_mean, pooled
 from results.schema import Code, Config, EngineRecord, GivenUp, History, Host, PerImage, Report, Sizes, Split
-
-PICTURED = 32  # test images, chosen by id hash, whose predictions are kept for the qualitative figure
 
 PRECISIONS = {"fp32": "fp32, TF32 off", "bf16": "bf16 autocast; weights, loss and AdamW fp32, TF32 off"}
 
@@ -80,7 +73,7 @@ def _config(cell: Cell, prepared: PreparedSet, recipe: Recipe, engine: Engine) -
         data=prepared.data,
         split=Split(rule=recipe.split, selected_on="validation", scored_on="test", sizes=sizes),
         engine=EngineRecord(**engine.record()),
-        code=code_version(),
+        code=Code(**code_version()),
     )
 
 
@@ -118,12 +111,9 @@ def one_identity(cell: Cell, root: Path, *, finished: bool = False) -> None:
         )
 
 
-def finish(replicas: Replicas, cells: list[Cell], prepared: PreparedSet, data: Data, root: Path) -> None:
-    """Score the best weights on the test split, once, and write each replica's folder."""
-    _, pixel_counts = evaluate(replicas, data.test, replicas.best)
-    test = prepared.split(replicas.recipe.split).test
-    ids = [prepared.ids[row] for row in test]
-    _write_masks(replicas, cells, ids, data, root)
+def finish(replicas: Replicas, cells: list[Cell], scores: Scores, root: Path) -> None:
+    """Write each replica's folder: what it scored on the test split and with which weights, or why it failed."""
+    _write_masks(replicas, cells, scores, root)
     network = scored_network(replicas.name)
     for k, (cell, progress) in enumerate(zip(cells, replicas.progress, strict=True)):
         folder = cell.folder(root)
@@ -132,8 +122,8 @@ def finish(replicas: Replicas, cells: list[Cell], prepared: PreparedSet, data: D
             reason = f"the loss of epoch {progress.failed_at} is not finite"
             GivenUp(epoch=progress.failed_at, reason=reason).write(folder / FAILED)
             continue
-        counts = pixel_counts[k].cpu().numpy()
-        PerImage.of(ids, counts).write(folder / PER_IMAGE)
+        counts = scores.counts[k]
+        PerImage.of(list(scores.ids), counts).write(folder / PER_IMAGE)
         weights = {name: replicas.best[name][k].contiguous().cpu() for name in network.state_dict()}
         with files.replacing(folder / WEIGHTS) as partial:
             save_file(weights, partial)
@@ -143,7 +133,7 @@ def finish(replicas: Replicas, cells: list[Cell], prepared: PreparedSet, data: D
 
 def _report(config: Config, replicas: Replicas, k: int, counts: np.ndarray, parameters: int) -> Report:
     """What was measured of replica k; counts: (N, 4)."""
-    progress = replicas.progress[k]
+    progress, peak = replicas.progress[k], machine.peak_memory_mb(replicas.device)
     return Report(
         format=Report.FORMAT,
         **asdict(config.cell),
@@ -158,59 +148,23 @@ def _report(config: Config, replicas: Replicas, k: int, counts: np.ndarray, para
         seconds=round(progress.seconds, 3),
         seeds_side_by_side=len(replicas),
         images_per_second=round(progress.images / progress.seconds, 3),
-        peak_memory_mb=round(peak_memory_mb(replicas.device), 1),
-        code=code_version(),
+        peak_memory_mb=None if peak is None else round(peak, 1),
+        code=Code(**code_version()),
         torch=str(torch.__version__),
         python=platform.python_version(),
-        device=torch.cuda.get_device_name() if replicas.device.type == "cuda" else "cpu",
+        device=machine.device_name(replicas.device),
         engine=EngineRecord(**replicas.engine.record()),
         precision=PRECISIONS[replicas.recipe.precision],
         eager_because=replicas.eager_because,
-        host=Host(
-            machine=platform.machine(),
-            system=platform.system(),
-            cpus=os.cpu_count(),
-            cores=cores(),
-            threads=torch.get_num_threads(),
-        ),
+        host=Host(**machine.host()),
         finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
 
-def pictured(ids: list[str]) -> list[str]:
-    """The ids whose predictions are kept: the first by SHA-256 of "picture:" + id, the same for every network."""
-    return sorted(ids, key=lambda name: sha256(f"picture:{name}".encode()).hexdigest())[:PICTURED]
-
-
-def _write_masks(replicas: Replicas, cells: list[Cell], ids: list[str], data: Data, root: Path) -> None:
+def _write_masks(replicas: Replicas, cells: list[Cell], scores: Scores, root: Path) -> None:
     """1-bit PNG predictions of the pictured test images, for the seeds that did not fail."""
-    for name in pictured(ids):
-        row = ids.index(name)
-        with torch.no_grad():
-            images, _ = data.test.plain(row, row + 1)
-            masks = predicted(replicas.logits(images, replicas.best))[:, 0, 0].cpu().numpy()  # (R, H, W)
+    for name, masks in scores.masks.items():
         for cell, progress, mask in zip(cells, replicas.progress, masks, strict=True):
             if progress.failed_at is None:
                 with files.replacing(cell.folder(root) / MASKS / f"{name}.png") as partial:
                     Image.fromarray(mask).save(partial, "PNG", optimize=True)
-
-
-@cache
-def code_version() -> Code:
-    """Package version, None where it is not installed; commit and dirty flag of this checkout, None outside of git."""
-    here = Path(__file__).parents[1]
-
-    def git(*arguments: str) -> str | None:
-        done = subprocess.run(["git", *arguments], cwd=here, capture_output=True, text=True, check=False)
-        return done.stdout.strip() if done.returncode == 0 else None
-
-    try:
-        version = metadata.version("lesion-benchmarks")
-    except metadata.PackageNotFoundError:
-        version = None
-    try:
-        commit = git("rev-parse", "HEAD")
-        sources = git("status", "--porcelain", "--", "../models", "../baselines", "../benchmarks", "../results/*.py")
-    except FileNotFoundError:  # no git on this machine
-        return Code(version=version, commit=None, dirty=None)
-    return Code(version=version, commit=commit, dirty=None if commit is None else bool(sources))

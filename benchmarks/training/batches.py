@@ -1,12 +1,13 @@
 """Batches on the device: gather, augment and scale in one pass over uint8 pixels.
 
-Every transform of the recipe moves pixels without mixing them (quarter turns, flips, nearest-neighbour rotation), so
+Every transform of the recipe moves pixels without mixing them (rot90, flips, nearest-neighbour rotation), so
 each is a table of source positions, and a batch is one gather. The rotation tables are made by `scipy.ndimage.rotate`
 itself, so there is no pixel in which the two could differ.
 
 Letters: N images of the set, B of a batch, P = H * W pixels.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -19,15 +20,15 @@ from benchmarks.objectives.losses import DRAWS
 
 FIRST_ANGLE, LAST_ANGLE = 20, 79  # degrees, whole, counter-clockwise; section 4 of the design: uniform in [20, 80)
 NO_CHANGE = 0
-TURNS = 8  # k quarter turns, k = 0..3, then a flip of axis 0 or 1
+ROT90_FLIPS = 8  # rot90 by k, k = 0..3, then a flip of axis 0 or 1
 OUTSIDE = -1
 
 
-def turn_table(size: int) -> np.ndarray:
+def rot90_flip_table(size: int) -> np.ndarray:
     """(1 + 8, P) source position of each pixel: row 0 leaves it, row 1 + 2k + axis is rot90(k), then flip(axis)."""
     positions = np.arange(size * size, dtype=np.int64).reshape(size, size)
-    turned = [np.flip(np.rot90(positions, k), axis) for k in range(4) for axis in range(2)]
-    return np.stack([positions, *turned]).reshape(1 + TURNS, -1)
+    moved = [np.flip(np.rot90(positions, k), axis) for k in range(4) for axis in range(2)]
+    return np.stack([positions, *moved]).reshape(1 + ROT90_FLIPS, -1)
 
 
 def rotation_table(size: int) -> np.ndarray:
@@ -43,7 +44,7 @@ class EpochDraws:
     """All that is random in one epoch of one replica; each row is one step."""
 
     order: np.ndarray  # (steps, batch) positions in the training split
-    turn: np.ndarray  # (steps, batch) rows of the turn table
+    rot90_flip: np.ndarray  # (steps, batch) rows of the rot90_flip table
     rotation: np.ndarray  # (steps, batch) rows of the rotation table
     objective: np.ndarray  # (steps, DRAWS) uniform in [0, 1), float32
 
@@ -57,19 +58,23 @@ def draw_epoch(seed: int, epoch: int, images: int, batch: int, augment: bool) ->
         np.random.Generator(np.random.PCG64(stream)) for stream in np.random.SeedSequence([seed, epoch]).spawn(3)
     )
     order = order_stream.permutation(images)
-    turn = np.where(augment_stream.random(images) < 0.5, augment_stream.integers(1, 1 + TURNS, images), NO_CHANGE)
-    angles = LAST_ANGLE - FIRST_ANGLE + 1
-    rotation = np.where(augment_stream.random(images) < 0.5, augment_stream.integers(1, 1 + angles, images), NO_CHANGE)
+
+    def rows(number: int) -> np.ndarray:
+        """NO_CHANGE with p 0.5, else one of so many rows of a table, for each image."""
+        changed = augment_stream.random(images) < 0.5
+        return np.where(changed, augment_stream.integers(1, 1 + number, images), NO_CHANGE)
+
+    rot90_flip, rotation = rows(ROT90_FLIPS), rows(LAST_ANGLE - FIRST_ANGLE + 1)
     if not augment:
-        turn, rotation = np.zeros_like(turn), np.zeros_like(rotation)
+        rot90_flip, rotation = np.zeros_like(rot90_flip), np.zeros_like(rotation)
     full = images // batch * batch
     objective = objective_stream.random((images // batch + 1, DRAWS), dtype=np.float32)
     groups = []
     for part, width in ((slice(0, full), batch), (slice(full, images), images - full)):
         if width > 1 and part.stop > part.start:
-            rows = slice(0, full // batch) if width == batch else slice(full // batch, None)
-            images_of, turns, rotations = (each[part].reshape(-1, width) for each in (order, turn, rotation))
-            groups.append(EpochDraws(images_of, turns, rotations, objective[rows]))
+            steps = slice(0, full // batch) if width == batch else slice(full // batch, None)
+            drawn = [each[part].reshape(-1, width) for each in (order, rot90_flip, rotation)]
+            groups.append(EpochDraws(drawn[0], drawn[1], drawn[2], objective[steps]))
     return groups
 
 
@@ -77,9 +82,22 @@ class ImageStore:
     """One split, or a whole set, on the device as uint8, and the gather that makes batches of it."""
 
     def __init__(
-        self, images: np.ndarray, masks: np.ndarray, device: torch.device, dtype: torch.dtype = torch.float32
+        self,
+        images: np.ndarray,
+        masks: np.ndarray,
+        device: torch.device,
+        dtype: torch.dtype = torch.float32,
+        *,
+        ids: Sequence[str] = (),
     ) -> None:
-        """images (N, H, W, 3) uint8, masks (N, H, W) uint8 with soft edges 0..255, H = W; dtype: of the batches."""
+        """images (N, H, W, 3) uint8, masks (N, H, W) uint8 with soft edges 0..255, H = W; dtype: of the batches.
+
+        ids: names of the images, in their order; needed where the images are scored. Raises ValueError where there are
+        some, but not as many as images.
+        """
+        if ids and len(ids) != len(images):
+            raise ValueError(f"{len(ids)} ids for {len(images)} images")
+        self.ids = tuple(ids)
         (count, self.size), self.dtype = images.shape[:2], dtype
         self.images = torch.from_numpy(images.reshape(count, -1, 3)).to(device)  # (N, P, 3)
         self.masks = torch.from_numpy(masks.reshape(count, -1)).to(device)  # (N, P)
@@ -88,9 +106,9 @@ class ImageStore:
         self.gain = torch.where(high > low, 255 / (high - low).clamp(min=1), 0)  # min-max scaling to [0, 255]
 
     @cached_property
-    def turn(self) -> Tensor:
-        """`turn_table` on the device; made when first needed, because splits that are not trained on need none."""
-        return torch.from_numpy(turn_table(self.size)).to(self.low.device)
+    def rot90_flip(self) -> Tensor:
+        """`rot90_flip_table` on the device; made when first needed: only training needs it."""
+        return torch.from_numpy(rot90_flip_table(self.size)).to(self.low.device)
 
     @cached_property
     def rotation(self) -> Tensor:
@@ -100,16 +118,16 @@ class ImageStore:
     def __len__(self) -> int:
         return len(self.images)
 
-    def augmented(self, index: Tensor, turn: Tensor, rotation: Tensor) -> tuple[Tensor, Tensor]:
-        """Augmented batch of images `index` (B,), transformed by rows `turn` and `rotation` (B,) of the tables.
+    def augmented(self, index: Tensor, rot90_flip: Tensor, rotation: Tensor) -> tuple[Tensor, Tensor]:
+        """Augmented batch of images `index` (B,), transformed by rows `rot90_flip` and `rotation` (B,) of the tables.
 
         Returns images (B, 3, H, W) in [0, 255], each min-max scaled by itself before zeros are filled in, and
         masks (B, 1, H, W) in [0, 1]. B may be several axes, such as (R, B) for R replicas.
         """
         shape = index.shape
-        index, turn, rotation = index.flatten(), turn.flatten(), rotation.flatten()
-        rotated = self.rotation[rotation]  # (B, P) positions in the turned image
-        source = self.turn[turn].gather(1, rotated.clamp(min=0))  # (B, P) positions in the stored image
+        index, rot90_flip, rotation = index.flatten(), rot90_flip.flatten(), rotation.flatten()
+        rotated = self.rotation[rotation]  # (B, P) positions in the image after rot90 and flip
+        source = self.rot90_flip[rot90_flip].gather(1, rotated.clamp(min=0))  # (B, P) positions in the stored image
         inside = rotated >= 0
         pixels = self.images[index[:, None], source]  # (B, P, 3)
         scaled = (pixels - self.low[index, None, None]) * self.gain[index, None, None]

@@ -1,4 +1,4 @@
-"""Pausing and going on: one file a replica, written atomically, that any machine can continue from.
+"""Pausing and going on: one file per replica, written atomically, that any machine can continue from.
 
 A checkpoint is a safetensors file: weights, buffers, AdamW's moments and the best weights of one replica, with its
 progress and the identity of its run in the header. Nothing random is stored: all draws follow from seed and epoch.
@@ -31,6 +31,11 @@ def identity(cell: Cell, fingerprint: str) -> Identity:
     """Of a cell on the data with this fingerprint."""
     ours = {name: str(value) for name, value in asdict(cell).items()}
     return {**ours, "identity": network_identity(cell.network), "fingerprint": fingerprint}
+
+
+def path_of(cell: Cell, root: Path) -> Path:
+    """Where the checkpoint of a cell lies, while it is not finished."""
+    return cell.folder(root) / CHECKPOINT
 
 
 def save(replicas: Replicas, paths: list[Path], identities: list[Identity]) -> None:

@@ -1,11 +1,10 @@
-"""The training loop, from top to bottom: draws, steps, evaluation, and the choice of the epoch.
+"""The training loop, read from top to bottom: the epochs, the steps of one, what they draw, and the evaluation.
 
 Letters: R replicas, B images of a batch, N images of a split, H = W pixels.
 """
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from threading import Event
 from typing import NamedTuple
 
@@ -16,6 +15,7 @@ from torch import Tensor
 from benchmarks.objectives.losses import bce_dice_per_image
 from benchmarks.training.batches import ImageStore, draw_epoch
 from benchmarks.training.cuda_graph import Step
+from benchmarks.training.data import Data
 from benchmarks.training.pixel_counts import counts
 from benchmarks.training.progress import EpochRecord
 from benchmarks.training.replicas import Replicas, Tensors
@@ -28,32 +28,29 @@ class Interrupted(Exception):
     """The stop event was set; the last checkpoint stands."""
 
 
-@dataclass(frozen=True)
-class Data:
-    """One data set on the device, cut into its splits."""
+def train(replicas: Replicas, data: Data, after_epoch: Callable[[Replicas], None], stop: Event) -> None:
+    """Train from where the replicas stand to the recipe's last epoch, keeping each one's best weights.
 
-    train: ImageStore
-    validation: ImageStore
-    test: ImageStore
-
-
-class Drawn(NamedTuple):
-    """All that one step of R replicas draws: positions, rows of the turns and of the rotations, (R, B), and the
-    objective's uniform numbers, (R, DRAWS)."""
-
-    order: Tensor
-    turn: Tensor
-    rotation: Tensor
-    objective: Tensor
-
-
-def steps_of(replicas: Replicas, images: int, epoch: int) -> Iterator[Drawn]:
-    """What each step of an epoch over so many images draws, on the device: full batches, then the rest."""
-    recipe = replicas.recipe
-    draws = [draw_epoch(each.seed, epoch, images, recipe.batch, recipe.augment) for each in replicas.progress]
-    for same_width in zip(*draws, strict=True):
-        stacked = (np.stack([getattr(each, name) for each in same_width], axis=1) for name in Drawn._fields)
-        yield from map(Drawn, *(torch.from_numpy(each).to(replicas.device) for each in stacked))
+    The best epoch is the one of lowest validation loss. A replica whose loss is not finite is marked in its progress
+    and the others go on, until none is left. Raises Interrupted when `stop` is set.
+    """
+    step = replicas.step_on(data.train)
+    for epoch in range(replicas.epoch + 1, replicas.recipe.epochs + 1):
+        started = time.perf_counter()
+        train_losses = train_epoch(replicas, data.train, epoch, stop, step).tolist()
+        replicas.eager_because = getattr(step, "refusal", None)
+        losses, pixel_counts = evaluate(replicas, data.validation, replicas.tensors())
+        rows = _rows(replicas, epoch, train_losses, losses, pixel_counts)
+        seconds = time.perf_counter() - started
+        improved = []
+        for progress, row in zip(replicas.progress, rows, strict=True):
+            progress.seconds += seconds
+            progress.images += len(data.train)
+            improved.append(progress.add(row))
+        replicas.keep_best(improved)
+        after_epoch(replicas)
+        if all(progress.failed_at for progress in replicas.progress):
+            return
 
 
 def train_epoch(replicas: Replicas, data: ImageStore, epoch: int, stop: Event, step: Step | None = None) -> Tensor:
@@ -70,6 +67,25 @@ def train_epoch(replicas: Replicas, data: ImageStore, epoch: int, stop: Event, s
         total += step(*drawn) * width
         seen += width
     return total / seen
+
+
+class Drawn(NamedTuple):
+    """All that one step of R replicas draws: positions, rows of the two tables of `ImageStore`, (R, B), and the
+    objective's uniform numbers, (R, DRAWS)."""
+
+    order: Tensor
+    rot90_flip: Tensor
+    rotation: Tensor
+    objective: Tensor
+
+
+def steps_of(replicas: Replicas, images: int, epoch: int) -> Iterator[Drawn]:
+    """What each step of an epoch over so many images draws, on the device: full batches, then the rest."""
+    recipe = replicas.recipe
+    draws = [draw_epoch(each.seed, epoch, images, recipe.batch, recipe.augment) for each in replicas.progress]
+    for same_width in zip(*draws, strict=True):
+        stacked = (np.stack([getattr(each, name) for each in same_width], axis=1) for name in Drawn._fields)
+        yield from map(Drawn, *(torch.from_numpy(each).to(replicas.device) for each in stacked))
 
 
 @torch.no_grad()
@@ -93,28 +109,13 @@ def evaluate(
     return torch.cat(losses, dim=1), torch.cat(pixel_counts, dim=1)
 
 
-def train(replicas: Replicas, data: Data, after_epoch: Callable[[Replicas], None], stop: Event) -> None:
-    """Train from where the replicas stand to the recipe's last epoch, keeping each one's best weights.
-
-    The best epoch is the one of lowest validation loss. A replica whose loss is not finite is marked in its progress
-    and the others go on, until none is left. Raises Interrupted when `stop` is set.
-    """
-    step = replicas.step_on(data.train)
-    for epoch in range(replicas.epoch + 1, replicas.recipe.epochs + 1):
-        started = time.perf_counter()
-        train_losses = train_epoch(replicas, data.train, epoch, stop, step).tolist()
-        replicas.eager_because = getattr(step, "refusal", None)
-        losses, pixel_counts = evaluate(replicas, data.validation, replicas.tensors())
-        validation_losses, metrics = losses.mean(dim=1).tolist(), [pooled(each) for each in pixel_counts.cpu().numpy()]
-        seconds = time.perf_counter() - started
-        improved = []
-        for k, progress in enumerate(replicas.progress):
-            lr, (miou, dsc) = replicas.recipe.lr_at(epoch), (metrics[k]["miou"], metrics[k]["dsc"])
-            row = EpochRecord(epoch, lr, train_losses[k], validation_losses[k], miou, dsc)
-            progress.seconds += seconds
-            progress.images += len(data.train)
-            improved.append(progress.record(row))
-        replicas.keep_best(improved)
-        after_epoch(replicas)
-        if all(progress.failed_at for progress in replicas.progress):
-            return
+def _rows(
+    replicas: Replicas, epoch: int, train_losses: list[float], losses: Tensor, pixel_counts: Tensor
+) -> list[EpochRecord]:
+    """What an epoch was, of each replica; losses (R, N) and counts (R, N, 4) of the validation split."""
+    validation_losses, metrics = losses.mean(dim=1).tolist(), [pooled(each) for each in pixel_counts.cpu().numpy()]
+    lr = replicas.recipe.lr_at(epoch)
+    return [
+        EpochRecord(epoch, lr, train_loss, validation_loss, each["miou"], each["dsc"])
+        for train_loss, validation_loss, each in zip(train_losses, validation_losses, metrics, strict=True)
+    ]

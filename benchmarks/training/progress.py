@@ -31,7 +31,7 @@ class Progress:
     history: list[dict] = field(default_factory=list)
     failed_at: int | None = None
 
-    def record(self, row: EpochRecord) -> bool:
+    def add(self, row: EpochRecord) -> bool:
         """Take note of an epoch; True where its validation loss is the lowest so far."""
         self.epoch = row.epoch
         self.history.append(asdict(row))

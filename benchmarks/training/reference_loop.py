@@ -26,11 +26,11 @@ from benchmarks.training.progress import EpochRecord
 from benchmarks.training.replicas import initialised
 from results.metrics import pooled
 
-Key = tuple[int, int, int]  # position in the split, row of the turns, row of the rotations
+Key = tuple[int, int, int]  # position in the split, row of `rot90_flip_table`, row of `rotation_table`
 
 
 class Pictures(Dataset):
-    """One split; an item is an image (3, H, W) in [0, 255] with its mask (1, H, W) in [0, 1], turned and rotated."""
+    """One split; an item is an image (3, H, W) in [0, 255] with its mask (1, H, W) in [0, 1], augmented."""
 
     def __init__(self, images: np.ndarray, masks: np.ndarray, dtype: torch.dtype = torch.float32) -> None:
         """images (N, H, W, 3) uint8, masks (N, H, W) uint8; dtype: of the items."""
@@ -40,9 +40,9 @@ class Pictures(Dataset):
         return len(self.images)
 
     def __getitem__(self, key: Key) -> tuple[Tensor, Tensor]:
-        index, turn, rotation = key
-        image = transformed(min_max_scaled(self.images[index]), turn, rotation).transpose(2, 0, 1)
-        mask = transformed(self.masks[index] / 255, turn, rotation)[None]
+        index, rot90_flip, rotation = key
+        image = transformed(min_max_scaled(self.images[index]), rot90_flip, rotation).transpose(2, 0, 1)
+        mask = transformed(self.masks[index] / 255, rot90_flip, rotation)[None]
         return self._tensor(image), self._tensor(mask)
 
     def _tensor(self, pixels: np.ndarray) -> Tensor:
@@ -55,11 +55,11 @@ def min_max_scaled(image: np.ndarray) -> np.ndarray:
     return (image - low) / (high - low) * 255 if high > low else np.zeros(image.shape)
 
 
-def transformed(pixels: np.ndarray, turn: int, rotation: int) -> np.ndarray:
-    """(H, W, ...) pixels after quarter turns with a flip, then a rotation, by their rows in `augment`'s tables."""
-    if turn != NO_CHANGE:
-        quarters, axis = divmod(turn - 1, 2)
-        pixels = np.flip(np.rot90(pixels, quarters), axis)
+def transformed(pixels: np.ndarray, rot90_flip: int, rotation: int) -> np.ndarray:
+    """(H, W, ...) pixels after rot90 with a flip, then a rotation, by their rows in the tables of `batches`."""
+    if rot90_flip != NO_CHANGE:
+        k, axis = divmod(rot90_flip - 1, 2)
+        pixels = np.flip(np.rot90(pixels, k), axis)
     if rotation != NO_CHANGE:
         pixels = ndimage.rotate(pixels, FIRST_ANGLE + rotation - 1, order=0, reshape=False)
     return pixels
@@ -91,7 +91,7 @@ class ReferenceLoop:
         """Images (B, 3, H, W), masks (B, 1, H, W) and the objective's draws of each step, on the device."""
         recipe = self.recipe
         groups = draw_epoch(self.seed, epoch, len(pictures), recipe.batch, recipe.augment)
-        steps = [step for group in groups for step in zip(group.order, group.turn, group.rotation, strict=True)]
+        steps = [step for group in groups for step in zip(group.order, group.rot90_flip, group.rotation, strict=True)]
         keys = [list(zip(*(rows.tolist() for rows in step), strict=True)) for step in steps]
         draws = np.concatenate([group.objective for group in groups])
         for (images, masks), numbers in zip(DataLoader(pictures, batch_sampler=keys), draws, strict=True):

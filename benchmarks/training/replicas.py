@@ -4,7 +4,7 @@ The R replicas of a network live in one set of tensors with a leading replica ax
 `vmap(functional_call)` over that axis, the R losses are summed, and one AdamW steps the stack: replicas cannot feel
 each other, because no operation mixes them and each draws from its own seed and the epoch number alone. With R = 1 the
 module is called and its own parameters are trained, which lie in the stack. On CUDA the whole step, from the gather of
-its images to the optimizer, is captured and replayed, and the host waits for the device once an epoch. On a CPU the
+its images to the optimizer, is captured and replayed, and the host waits for the device once per epoch. On a CPU the
 kernels of `benchmarks.training.kernels` may compute the step instead of torch: layers, batches, loss and optimizer.
 
 Letters: R replicas, B images of a batch, H = W pixels.
@@ -24,7 +24,7 @@ from benchmarks.networks.seeding import seeded, undisturbed
 from benchmarks.objectives.losses import Objective
 from benchmarks.protocol.recipe import Recipe
 from benchmarks.training.batches import ImageStore
-from benchmarks.training.cuda_graph import Captured, Recorder, Step, cuda_graph
+from benchmarks.training.cuda_graph import Capture, Captured, Step, cuda_graph
 from benchmarks.training.engine import TORCH, Engine
 from benchmarks.training.folded_depthwise import fold_depthwise
 from benchmarks.training.progress import Progress
@@ -56,14 +56,14 @@ class Replicas:
         device: torch.device,
         dtype: torch.dtype = torch.float32,
         *,
-        record: Recorder | None = None,
+        capture: Capture | None = None,
         engine: Engine = TORCH,
     ) -> None:
-        """record: how the step is captured; on CUDA as a graph by default, elsewhere not at all.
+        """capture: how the step is captured; on CUDA as a graph by default, elsewhere not at all.
 
         engine: what computes; the kernels take one replica on a CPU in fp32. Raises ValueError for anything else.
         """
-        if engine.kernels and (len(seeds), device.type, recipe.precision, record) != (1, "cpu", "fp32", None):
+        if engine.kernels and (len(seeds), device.type, recipe.precision, capture) != (1, "cpu", "fp32", None):
             raise ValueError("the CPU kernels train one replica in fp32 on a CPU, uncaptured")
         modules = [initialised(network, recipe.size, seed).to(device, dtype) for seed in seeds]
         self.name, self.recipe, self.device, self.engine = network, recipe, device, engine
@@ -73,7 +73,7 @@ class Replicas:
         self.trained = self.parameters if len(self) > 1 else self._unstack()
         """What the optimizer steps and gradients arrive at: the stack or, of one replica, the module's parameters."""
         self._layers()
-        self.record = cuda_graph if record is None and device.type == "cuda" else record
+        self.capture = cuda_graph if capture is None and device.type == "cuda" else capture
         self.optimizer = self._adamw(dtype)
         self.best = {name: tensor.detach().clone() for name, tensor in self.tensors().items()}
         self.eager_because: str | None = None
@@ -113,7 +113,7 @@ class Replicas:
 
     def _adamw(self, dtype: torch.dtype) -> torch.optim.Optimizer:
         """The recipe's optimizer of what is trained."""
-        recipe, captured = self.recipe, self.record is not None
+        recipe, captured = self.recipe, self.capture is not None
         options: dict[str, Any] = {
             "betas": (recipe.beta1, recipe.beta2),
             "eps": recipe.eps,
@@ -196,21 +196,21 @@ class Replicas:
         self.optimizer.step()
         return losses.detach()
 
-    def batch(self, data: ImageStore, order: Tensor, turn: Tensor, rotation: Tensor) -> tuple[Tensor, Tensor]:
+    def batch(self, data: ImageStore, order: Tensor, rot90_flip: Tensor, rotation: Tensor) -> tuple[Tensor, Tensor]:
         """`ImageStore.augmented`: images (R, B, 3, H, W) and masks (R, B, 1, H, W) of what each replica drew."""
         if not self.engine.kernels:
-            return data.augmented(order, turn, rotation)
+            return data.augmented(order, rot90_flip, rotation)
         from benchmarks.training.kernels.batches import augmented
 
-        return augmented(data, order, turn, rotation)
+        return augmented(data, order, rot90_flip, rotation)
 
     def step_on(self, data: ImageStore) -> Step:
         """`step` on batches of `data` as a function of what `Drawn` lists, in its order; captured if need be."""
 
-        def step(order: Tensor, turn: Tensor, rotation: Tensor, objective: Tensor) -> Tensor:
-            return self.step(*self.batch(data, order, turn, rotation), objective)
+        def step(order: Tensor, rot90_flip: Tensor, rotation: Tensor, objective: Tensor) -> Tensor:
+            return self.step(*self.batch(data, order, rot90_flip, rotation), objective)
 
-        return Captured(step, self.record) if self.record else step
+        return Captured(step, self.capture) if self.capture else step
 
     def keep_best(self, improved: list[bool]) -> None:
         """Copy the present weights of the replicas that improved over their best ones."""

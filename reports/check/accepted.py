@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from reports.comparison.compare import measure
+from reports.comparison.join import measure
+from reports.evidence import by_network
 from results.accepted import Accepted
 from results.errors import RequestError
 from results.metrics import METRICS
 from results.runs import Run
 
-TOLERANCE = 0.0001  # 0.01 point, the last digit of every printed metric
+TOLERANCE = 0.0001  # 0.01 point, the last digit of every published metric
 ROUNDING = 1e-12  # of writing a number and reading it again
 KEYS = list(Accepted.KEY)
 COLUMNS = Accepted.names()
@@ -62,11 +63,8 @@ def _written(fraction: float) -> str:
 
 def _stored(runs: Iterable[Run]) -> pd.DataFrame:
     """Means of all stored runs in the file's form, sorted."""
-    groups: dict[tuple[str, str, str], list[Run]] = {}
-    for run in runs:
-        groups.setdefault((run.cell.dataset, run.cell.recipe, run.cell.network), []).append(run)
     rows = []
-    for group, members in sorted(groups.items()):
+    for group, members in sorted(by_network(runs).items()):
         for metric in METRICS:
             measured = measure(members, metric.name)
             if measured is not None:

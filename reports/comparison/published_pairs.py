@@ -1,21 +1,21 @@
 """Do the published pairs of mIoU and DSC agree with each other? Both from the same pooled counts obey
 DSC = 2 IoU / (1 + IoU), whatever the network; a pair that does not was rounded, averaged or typed otherwise.
 
-What rounding allows: either number may be off by half a unit of its last printed digit. What averaging allows: the
+What rounding allows: either number may be off by half a unit of its last published digit. What averaging allows: the
 identity holds for each seed, and the mean of a concave function lies below the function of the mean by at most half
 its largest curvature times the variance over seeds, that is by (n - 1) / n s^2 * 2 / (1 + x)^3, x being the lowest IoU
-that the spread permits. Where the paper prints no spread, a point is assumed.
+that the spread permits. Where the paper gives no spread, a point is assumed.
 """
 
 from dataclasses import dataclass
 
 import pandas as pd
 
-from reports.comparison.compare import SEEDS
+from reports.comparison.verdict import SEEDS
 from reports.evidence import TABLES, Evidence
 
-HALF_A_DIGIT = 0.00005  # of a fraction: the paper prints percent with two decimals
-ASSUMED_SPREAD = 0.01  # of mIoU over seeds where the paper prints none: larger than any that it prints
+HALF_A_DIGIT = 0.00005  # of a fraction: the paper gives percent with two decimals
+ASSUMED_SPREAD = 0.01  # of mIoU over seeds where the paper gives none: larger than any that it gives
 DERIVED = "DSC"  # a source that speaks of it says that one number was restored from the other
 
 
@@ -52,7 +52,7 @@ def dsc_of(iou: float) -> float:
 
 
 def allowed_dsc(miou: float, spread: float | None = None, seeds: int = SEEDS) -> tuple[float, float]:
-    """Lowest and highest DSC, as printed, that an mIoU as printed allows; fractions. `spread`: sd over the seeds."""
+    """Lowest and highest published DSC that a published mIoU allows; fractions. `spread`: sd over the seeds."""
     s = ASSUMED_SPREAD if spread is None else spread + HALF_A_DIGIT
     lowest = miou - HALF_A_DIGIT - s * (seeds - 1) / seeds**0.5
     averaging = (seeds - 1) / seeds * s**2 * 2 / (1 + max(lowest, 0.0)) ** 3
@@ -60,7 +60,7 @@ def allowed_dsc(miou: float, spread: float | None = None, seeds: int = SEEDS) ->
 
 
 def published_pairs(evidence: Evidence) -> list[PublishedPair]:
-    """Every row of Tables 1 to 3 that prints both numbers, in the paper's order."""
+    """Every row of Tables 1 to 3 with both numbers, in the paper's order."""
     return [
         _pair(name, row)
         for name in TABLES

@@ -13,15 +13,16 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from reports.comparison.compare import Block
-from reports.figures.pictures import BLUE, INK, ORANGE, Picture, label, picture, style
+from reports.comparison.join import Block
+from reports.figures.picture import Picture, picture
+from reports.figures.style import BLUE, INK, ORANGE, style
 from results.errors import Damaged
 from results.runs import Problem, Run
 
 COLUMNS = ("epoch", "train_loss", "validation_loss", "validation_miou")
 POINTS = 100  # along the epoch axis: longer histories are averaged in equal parts
 ACROSS = 4  # networks in one line
-CELL = (1.72, 1.88)  # inches that one network takes
+PLACE = (1.72, 1.88)  # inches that one network takes
 MARGIN, HEADER = 0.55, 0.36  # inches to the left of the first panel and above all
 
 
@@ -48,7 +49,7 @@ def histories(block: Block) -> tuple[list[History], list[Problem]]:
                 message = f"no learning curve can be drawn from it ({damage.message})"
                 problems.append(Problem(damage.path, message, damage.cure))
         if tables:
-            found.append(_history(label(row), tables, runs))
+            found.append(_history(row.marked_label, tables, runs))
     return found, problems
 
 
@@ -81,7 +82,7 @@ def curves(found: Sequence[History], name: str, title: str) -> Picture | None:
     if not found:
         return None
     across, lines = min(ACROSS, len(found)), -(-len(found) // ACROSS)
-    width, height = max(CELL[0] * across + MARGIN, 3.7), HEADER + CELL[1] * lines
+    width, height = max(PLACE[0] * across + MARGIN, 3.7), HEADER + PLACE[1] * lines
     with style():
         figure = Figure(figsize=(width, height))
         ax = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(0, height))
@@ -90,11 +91,11 @@ def curves(found: Sequence[History], name: str, title: str) -> Picture | None:
         losses, miou = _common_limits(found)
         epochs = (0.0, max(history.epoch[-1] for history in found))
         for place, history in enumerate(found):
-            left = MARGIN + CELL[0] * (place % across)
-            bottom = CELL[1] * (lines - 1 - place // across) + 0.36
+            left = MARGIN + PLACE[0] * (place % across)
+            bottom = PLACE[1] * (lines - 1 - place // across) + 0.36
             first, last = place % across == 0, place + across >= len(found)
-            lower = _Panel(ax, (left, bottom, CELL[0] - 0.14, 0.68), epochs, miou)
-            upper = _Panel(ax, (left, bottom + 0.76, CELL[0] - 0.14, 0.7), epochs, losses)
+            lower = _Panel(ax, (left, bottom, PLACE[0] - 0.14, 0.68), epochs, miou)
+            upper = _Panel(ax, (left, bottom + 0.76, PLACE[0] - 0.14, 0.7), epochs, losses)
             _losses(upper, history, first)
             _miou(lower, history, first, last)
         _legend(figure)

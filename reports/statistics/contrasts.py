@@ -7,9 +7,7 @@ from itertools import combinations
 
 import numpy as np
 
-from reports.statistics.estimates import Estimate, Sample, of_difference, of_one, sample
-from results.metrics import COUNT_COLUMNS, Metric
-from results.runs import Run
+from reports.statistics.estimates import Estimate, Sample, of_difference, of_one
 
 ALPHA = 0.05
 ENOUGH_SEEDS = 3  # of each network: fewer say too little about the spread of trainings
@@ -74,15 +72,9 @@ class Contrast:
         return Finding.DIFFERS if self.holm < ALPHA else Finding.NOT_SEPARATED
 
 
-def stack(runs: Sequence[Run]) -> np.ndarray:
-    """(S, N, 4) counts of one network's runs: seeds in rising order, images in order of id."""
-    rising = sorted(runs, key=lambda run: run.cell.seed)
-    return np.stack([run.per_image.sort_index()[list(COUNT_COLUMNS)].to_numpy() for run in rising])
-
-
-def intervals(networks: Mapping[str, Sequence[Run]], metric: Metric) -> list[Interval]:
+def intervals(samples: Mapping[str, Sample]) -> list[Interval]:
     """One for each network, in the given order."""
-    return [_interval(network, sample(metric, stack(runs))) for network, runs in networks.items()]
+    return [_interval(network, drawn) for network, drawn in samples.items()]
 
 
 def _interval(network: str, drawn: Sample) -> Interval:
@@ -98,9 +90,8 @@ def _interval(network: str, drawn: Sample) -> Interval:
     )
 
 
-def contrasts(networks: Mapping[str, Sequence[Run]], metric: Metric) -> list[Contrast]:
+def contrasts(samples: Mapping[str, Sample]) -> list[Contrast]:
     """Every pair of networks of one block, in the given order; Holm's correction over those with enough seeds."""
-    samples = {network: sample(metric, stack(runs)) for network, runs in networks.items()}
     pairs = list(combinations(samples, 2))
     found = [of_difference(samples[first], samples[second]) for first, second in pairs]
     seeds = [(samples[first].values.shape[-1], samples[second].values.shape[-1]) for first, second in pairs]

@@ -11,10 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reports.statistics.contrasts import stack
 from reports.statistics.estimates import CONFIDENCE, NEGLIGIBLE
 from results.metrics import Metric
-from results.runs import Run
 
 DRAWS = 2000
 WHAT_THE_RANKS_SAY = (
@@ -34,9 +32,9 @@ class Rank:
     first: float  # share of draws
 
 
-def ranks(networks: Mapping[str, Sequence[Run]], metric: Metric, draws: int = DRAWS) -> list[Rank]:
-    """One for each network, in the given order."""
-    counts = [stack(runs) for runs in networks.values()]
+def ranks(networks: Mapping[str, np.ndarray], metric: Metric, draws: int = DRAWS) -> list[Rank]:
+    """`networks`: name -> (S, N, 4) counts; one rank for each, in the given order."""
+    counts = list(networks.values())
     observed = _places(np.array([[metric.over_images(each).mean() for each in counts]]), metric)[0]
     redrawn = resampled(counts, metric, draws)
     places = _places(redrawn, metric)

@@ -1,11 +1,10 @@
 """The state of one block in few words: who leads, and which differences are separated."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from reports.statistics.contrasts import Contrast, Finding, Interval, contrasts, intervals
+from reports.statistics.contrasts import Contrast, Finding, Interval
 from results.metrics import Metric
-from results.runs import Run
 
 
 @dataclass(frozen=True)
@@ -26,15 +25,15 @@ class Standing:
         return [each.network for each in self.networks if each.network not in beaten]
 
 
-def standing(networks: Mapping[str, Sequence[Run]], metric: Metric) -> Standing:
-    """Of at least one network with at least one run each. Ties keep the given order."""
+def standing(metric: Metric, intervals: Sequence[Interval], contrasts: Sequence[Contrast]) -> Standing:
+    """Of the intervals and contrasts of one metric, of at least one network. Ties keep the given order."""
     sign = -1 if metric.better == "higher" else 1
     pairs: dict[Finding, list[tuple[str, str]]] = {finding: [] for finding in Finding}
-    for each in contrasts(networks, metric):
+    for each in contrasts:
         pairs[each.finding].append(_better_first(each, sign))
     return Standing(
         metric=metric,
-        networks=sorted(intervals(networks, metric), key=lambda each: sign * each.mean),
+        networks=sorted(intervals, key=lambda each: sign * each.mean),
         separated=pairs[Finding.DIFFERS],
         not_separated=pairs[Finding.NOT_SEPARATED],
         too_few_seeds=pairs[Finding.TOO_FEW_SEEDS],

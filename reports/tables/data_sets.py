@@ -1,18 +1,17 @@
 """What the data are, for the page: originals and masks, what the parts share, and scores without what is shared."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pandas as pd
 
-from reports.comparison.expected import DATASETS
-from reports.evidence import Evidence
+from reports.comparison.findings import Findings
+from reports.comparison.names import dataset_label
+from reports.evidence import by_network
 from reports.tables.grid import percent
 from results import data_sets, leakage
-from results.errors import Damaged
 from results.metrics import pooled
-from results.runs import Problem, Run
+from results.runs import Run
 from results.schema import DataRecord
 
 PARTS = {"train": "training", "validation": "validation", "test": "test"}
@@ -41,35 +40,17 @@ class DataFacts:
     thresholds: dict[str, str] = field(default_factory=dict)
     """Kind of pair -> its rule in words."""
     scores: list[list[str]] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
 
 
-def data_facts(evidence: Evidence, labels: Mapping[str, str]) -> DataFacts:
-    """All of it, from stored runs and the two tables of results/leakage.py; `labels`: network -> its name in print."""
-    found = DataFacts()
-    _add_facts(found, evidence.runs)
-    pairs, shared = _tables(evidence.root, found.problems)
-    found.shared = _shared(shared)
+def data_facts(findings: Findings) -> DataFacts:
+    """All of it, from stored runs and the two tables of results/leakage.py."""
+    found, pairs = DataFacts(), findings.evidence.leakage.pairs
+    _add_facts(found, findings.evidence.runs)
+    found.shared = _shared(findings.evidence.leakage.shared)
     found.alike = [_alike(rows) for _, rows in pairs.groupby(["dataset", "split"], sort=True)]
     found.thresholds = {row.kind: row.threshold for row in pairs.itertuples() if row.kind != leakage.NONE}
-    found.scores = _scores(evidence.runs, pairs, labels)
+    found.scores = _scores(findings, pairs)
     return found
-
-
-def _tables(root: Path, problems: list[Problem]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Both tables; an empty one where the file is damaged."""
-    tables = []
-    for read, columns in ((leakage.pairs, leakage.PAIR_COLUMNS), (leakage.shared, leakage.SHARED_COLUMNS)):
-        try:
-            tables.append(read(root))
-        except Damaged as damage:
-            problems.append(damage.problem)
-            tables.append(pd.DataFrame(columns=list(columns)))
-    return tables[0], tables[1]
-
-
-def _printed(dataset: str) -> str:
-    return DATASETS.get(dataset, dataset)
 
 
 def _add_facts(found: DataFacts, runs: Sequence[Run]) -> None:
@@ -84,17 +65,17 @@ def _add_facts(found: DataFacts, runs: Sequence[Run]) -> None:
         data = known.get(fingerprint)
         words = (data_sets.originals_in_words(data), data_sets.masks_in_words(data))
         trained = data_sets.trained_masks_in_words(data)
-        found.facts.append([_printed(dataset), f"{size} px", *words, trained, fingerprint[:12]])
+        found.facts.append([dataset_label(dataset), f"{size} px", *words, trained, fingerprint[:12]])
         found.unrecorded |= data is None
-        if data_sets.came_scaled(data) and _printed(dataset) not in found.came_scaled:
-            found.came_scaled.append(_printed(dataset))
+        if data_sets.came_scaled(data) and dataset_label(dataset) not in found.came_scaled:
+            found.came_scaled.append(dataset_label(dataset))
 
 
 def _shared(table: pd.DataFrame) -> list[str]:
     """How far two data sets are one, in total and for the test part of the first under each split rule."""
     sentences: list[str] = []
     for (first, second), rows in table.groupby(["dataset", "other_dataset"]):
-        names = _printed(first), _printed(second)
+        names = dataset_label(first), dataset_label(second)
         for rule, cut in rows.groupby("split"):
             if not sentences:
                 sizes = cut.drop_duplicates("part")["images"].sum()
@@ -116,7 +97,7 @@ def _alike(rows: pd.DataFrame) -> str:
     first = rows.iloc[0]
     close = _ids(rows, leakage.NEAR_DUPLICATE)
     same = _ids(rows, leakage.SAME_LESION) - close
-    where = f"{_printed(first['dataset'])}, split {first['split']}: of {first['test_images']} test images"
+    where = f"{dataset_label(first['dataset'])}, split {first['split']}: of {first['test_images']} test images"
     if not close | same:
         return f"{where} none is like a training or validation image ({first['threshold']})."
     told = []
@@ -132,13 +113,10 @@ def _ids(rows: pd.DataFrame, kind: str) -> set[str]:
     return set(rows.loc[rows["kind"] == kind, "test_id"])
 
 
-def _scores(runs: Sequence[Run], pairs: pd.DataFrame, labels: Mapping[str, str]) -> list[list[str]]:
+def _scores(findings: Findings, pairs: pd.DataFrame) -> list[list[str]]:
     """mIoU of the stored counts with and without test images that have a pair, mean over seeds; weights unchanged."""
-    groups: dict[tuple[str, str, str], list[Run]] = {}
-    for run in runs:
-        groups.setdefault((run.cell.dataset, run.cell.recipe, run.cell.network), []).append(run)
     rows = []
-    for (dataset, recipe, network), mine in groups.items():
+    for (dataset, recipe, network), mine in by_network(findings.evidence.runs).items():
         rule = mine[0].config.split.rule
         searched = pairs[(pairs["dataset"] == dataset) & (pairs["split"] == rule)]
         close = _ids(searched, leakage.NEAR_DUPLICATE)
@@ -147,7 +125,7 @@ def _scores(runs: Sequence[Run], pairs: pd.DataFrame, labels: Mapping[str, str])
             continue
         whole = _mean_miou(mine, set())
         cells = [_without(mine, left_out, whole) for left_out in (close, wider)]
-        names = (_printed(dataset), recipe, labels.get(network, network))
+        names = (dataset_label(dataset), recipe, findings.label(network))
         rows.append([*names, str(len(mine)), percent(whole), *cells])
     return rows
 

@@ -1,41 +1,24 @@
-"""Tables 1 to 3 as grids, and the list of all tables of the report."""
+"""Tables 1 to 3: published beside measured, the difference and the verdict."""
 
 from collections.abc import Callable, Iterable, Sequence
 
-from reports.comparison.compare import (
-    COUNTS,
-    TOLERANCES,
-    Block,
-    Comparison,
-    CountComparison,
-    PaperTable,
-    Row,
-    Verdict,
-    table,
-)
-from reports.comparison.expected import LAYOUTS
-from reports.evidence import TABLES, Evidence
+from reports.comparison.join import COUNTS, Block, Comparison, CountComparison, PaperTable, Row
+from reports.comparison.names import DAGGER
+from reports.comparison.verdict import TOLERANCES, Verdict
 from reports.tables.grid import (
     NOT_COUNTED,
     NOT_MEASURED,
     NOT_PUBLISHED,
     NOTHING,
     UNREADABLE,
-    Cell,
     Column,
     Grid,
     GridRow,
+    TableCell,
     percent,
     slug,
+    thousandths,
 )
-from reports.tables.statistics_tables import (
-    definition_grids,
-    pair_grids,
-    published_pairs_grid,
-    rank_grids,
-    statistics_grids,
-)
-from reports.tables.supplements import blocks_of_runs, counts_grid, efficiency_grids, rows_of
 from results.metrics import metric_named
 
 HOW_TO_READ = (
@@ -44,34 +27,19 @@ HOW_TO_READ = (
 )
 
 
-def all_grids(evidence: Evidence) -> dict[str, list[Grid]]:
-    """Every table of the report by file stem; what has nothing to show has no grids."""
-    tables = {name: table(name, evidence) for name in TABLES}
-    blocks, known = blocks_of_runs(tables.values(), evidence), rows_of(tables.values())
-    return {
-        **{name: paper_grids(name, filled) for name, filled in tables.items()},
-        "counts": [counts_grid(tables.values(), evidence)],
-        "published_pairs": [published_pairs_grid(evidence, known)],
-        "statistics": statistics_grids(blocks, known),
-        "ranks": rank_grids(blocks, known),
-        "definitions": definition_grids(blocks, known),
-        "pairs": pair_grids(blocks, known),
-        "efficiency": efficiency_grids(tables.values(), evidence),
-    }
-
-
 def paper_grids(name: str, filled: PaperTable) -> list[Grid]:
     """One grid for each block of a paper's table."""
     return [_paper_grid(name, filled, block) for block in filled.blocks]
 
 
 def _paper_grid(name: str, filled: PaperTable, block: Block) -> Grid:
-    venues = filled.name == LAYOUTS["table1"].title
+    venues = name == "table1"
     columns = [Column("label", "Network"), *([Column("venue", "Venue")] if venues else [])]
     for count in COUNTS:
+        heading = f"{count.heading} ({count.unit})" if count.unit else count.heading
         columns += [
-            Column(f"{count.name}_printed", "printed", count.unit, "number", count.heading),
-            Column(f"{count.name}_counted", "counted", count.unit, "number", count.heading),
+            Column(f"{count.name}_published", "published", "", "number", heading),
+            Column(f"{count.name}_counted", "counted", "", "number", heading),
         ]
     for metric in filled.metrics:
         columns += _metric_columns(metric)
@@ -80,8 +48,8 @@ def _paper_grid(name: str, filled: PaperTable, block: Block) -> Grid:
         GridRow(
             row.network,
             [
-                Cell(row.label + ("†" if row.reading else ""), row.label, title=_title(row), data={"label": row.label}),
-                *([Cell(row.venue or NOTHING, row.venue)] if venues else []),
+                TableCell(row.marked_label, row.label, title=_title(row), data={"label": row.label}),
+                *([TableCell(row.venue or NOTHING, row.venue)] if venues else []),
                 *(cell for count in COUNTS for cell in _count_cells(row.counts[count.name], best)),
                 *(cell for metric in filled.metrics for cell in _metric_cells(row, metric, best)),
             ],
@@ -114,7 +82,7 @@ def _metric_columns(metric: str) -> list[Column]:
 
 
 class _Best:
-    """The best printed and the best measured value of each column at the printed digits; ties are all best."""
+    """The best published and the best measured value of each column at the published digits; ties are all best."""
 
     def __init__(self, rows: Sequence[Row], metrics: Iterable[str]) -> None:
         self.published, self.measured = {}, {}
@@ -124,7 +92,7 @@ class _Best:
             self.measured[metric] = _extreme(max, (c.measured.mean if c.measured else None for c in found), percent)
         for count in COUNTS:
             counted = [row.counts[count.name] for row in rows]
-            self.published[count.name] = _extreme(min, (c.printed for c in counted), thousandths)
+            self.published[count.name] = _extreme(min, (c.published for c in counted), thousandths)
             self.measured[count.name] = _extreme(min, (c.counted for c in counted), thousandths)
 
 
@@ -134,17 +102,13 @@ def _extreme(choose: Callable, values: Iterable[float | None], write: Callable[[
     return write(choose(known)) if known else ""
 
 
-def thousandths(count: float) -> str:
-    """A count at the paper's digits: 0.028636 -> "0.029"."""
-    return f"{count:.3f}"
-
-
-def _count_cells(found: CountComparison, best: _Best) -> list[Cell]:
-    printed = Cell(NOT_PUBLISHED, data={f"{found.column}_printed": NOT_PUBLISHED})
-    if found.printed is not None:
-        text = thousandths(found.printed)
-        data = {f"{found.column}_printed": found.printed}
-        printed = Cell(text, found.printed, text == best.published[found.column], data=data)
+def _count_cells(found: CountComparison, best: _Best) -> list[TableCell]:
+    key = f"{found.column}_published"
+    published = TableCell(NOT_PUBLISHED, data={key: NOT_PUBLISHED})
+    if found.published is not None:
+        text = thousandths(found.published)
+        bold = text == best.published[found.column]
+        published = TableCell(text, found.published, bold, data={key: found.published})
     text = NOT_COUNTED if found.counted is None else thousandths(found.counted)
     bold = text == best.measured[found.column]
     text += " (contradicted)" if found.verdict is Verdict.CONTRADICTED else ""
@@ -152,51 +116,53 @@ def _count_cells(found: CountComparison, best: _Best) -> list[Cell]:
         f"{found.column}_counted": NOT_COUNTED if found.counted is None else found.counted,
         f"{found.column}_verdict": found.verdict.value,
     }
-    return [printed, Cell(text, found.counted, bold, found.verdict, found.reason, counted)]
+    return [published, TableCell(text, found.counted, bold, found.verdict, found.reason, counted)]
 
 
-def _metric_cells(row: Row, metric: str, best: _Best) -> list[Cell]:
+def _metric_cells(row: Row, metric: str, best: _Best) -> list[TableCell]:
     found = row.comparisons[metric]
     return [
         _published_cell(found, best, row.source),
         _measured_cell(row, found, best),
         _difference_cell(found),
-        Cell(found.verdict.value, found.verdict.value, verdict=found.verdict, title=found.reason),
+        TableCell(found.verdict.value, found.verdict.value, verdict=found.verdict, title=found.reason),
     ]
 
 
-def _published_cell(found: Comparison, best: _Best, source: str) -> Cell:
+def _published_cell(found: Comparison, best: _Best, source: str) -> TableCell:
     keys = (f"{found.metric}_published", f"{found.metric}_published_sd")
     if found.published is None:
         word = UNREADABLE if found.unreadable else NOT_PUBLISHED
-        return Cell(word, title=source, data=dict.fromkeys(keys, word))
+        return TableCell(word, title=source, data=dict.fromkeys(keys, word))
     text, spread = percent(found.published), found.published_sd
     text += "" if spread is None else f" ± {percent(spread)}"
     bold = percent(found.published) == best.published[found.metric]
     values = (round(found.published, 6), NOT_PUBLISHED if spread is None else round(spread, 6))
-    return Cell(text, found.published, bold, title=source, data=dict(zip(keys, values, strict=True)))
+    return TableCell(text, found.published, bold, title=source, data=dict(zip(keys, values, strict=True)))
 
 
-def _measured_cell(row: Row, found: Comparison, best: _Best) -> Cell:
+def _measured_cell(row: Row, found: Comparison, best: _Best) -> TableCell:
     key, measured = f"{found.metric}_measured", found.measured
     failed = ", ".join(f"seed {failure.cell.seed} failed" for failure in row.failures)
     if measured is None:
         text = f"{NOT_MEASURED} ({failed})" if failed else NOT_MEASURED
-        return Cell(text, data={key: NOT_MEASURED, f"{key}_sd": NOT_MEASURED, f"{key}_n": 0})
+        return TableCell(text, data={key: NOT_MEASURED, f"{key}_sd": NOT_MEASURED, f"{key}_n": 0})
     spread = "" if measured.sd is None else f" ± {percent(measured.sd)}"
     text = f"{percent(measured.mean)}{spread} ({measured.n}{f'; {failed}' if failed else ''})"
     sd = "one seed" if measured.sd is None else measured.sd
     data = {key: measured.mean, f"{key}_sd": sd, f"{key}_n": measured.n}
     title = f"seeds {', '.join(map(str, measured.seeds))}"
     bold = percent(measured.mean) == best.measured[found.metric]
-    return Cell(text, measured.mean, bold, title=title, data=data)
+    return TableCell(text, measured.mean, bold, title=title, data=data)
 
 
-def _difference_cell(found: Comparison) -> Cell:
+def _difference_cell(found: Comparison) -> TableCell:
     key = f"{found.metric}_difference"
     if found.difference is None:
-        return Cell(NOTHING, data={key: NOTHING})
-    return Cell(f"{100 * found.difference:+.2f}", found.difference, title=found.reason, data={key: found.difference})
+        return TableCell(NOTHING, data={key: NOTHING})
+    return TableCell(
+        f"{100 * found.difference:+.2f}", found.difference, title=found.reason, data={key: found.difference}
+    )
 
 
 def _title(row: Row) -> str:
@@ -206,9 +172,9 @@ def _title(row: Row) -> str:
 def _notes(block: Block, metrics: Iterable[str]) -> list[str]:
     """What a reader must know beside the numbers, in every format."""
     notes = [block.note] if block.note else []
-    for reading in dict.fromkeys(row.note for row in block.rows if row.reading):
-        notes.append(f"† {', '.join(row.label for row in block.rows if row.note == reading)}: {reading}")
-    for note in dict.fromkeys(row.note for row in block.rows if row.note and not row.reading):
+    for note in dict.fromkeys(row.note for row in block.rows if row.interpretation):
+        notes.append(f"{DAGGER} {', '.join(row.label for row in block.rows if row.note == note)}: {note}")
+    for note in dict.fromkeys(row.note for row in block.rows if row.note and not row.interpretation):
         notes.append(f"{', '.join(row.label for row in block.rows if row.note == note)}: {note}")
     notes += [f"Published numbers of {row.label}: {row.source}." for row in block.rows if ";" in row.source]
     for failure in (failure for row in block.rows for failure in row.failures):

@@ -1,15 +1,15 @@
 """Where numbers come from: the stored runs in words, by block and network."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from reports.comparison.compare import DATASETS, SEEDS
-from reports.evidence import Evidence
+from reports.comparison.findings import Findings
+from reports.comparison.names import place
+from reports.comparison.verdict import SEEDS
 from reports.tables.grid import percent, slug
 from results.runs import Run
 from results.schema import Code, Host, Report
 
-Blocks = Mapping[tuple[str, str], Mapping[str, Sequence[Run]]]  # (data set, recipe) -> network -> runs
 HEADINGS = (
     "seed",
     "mIoU (%)",
@@ -54,14 +54,14 @@ def anchor(dataset: str, recipe: str, network: str) -> str:
     return slug("runs", dataset, recipe, network)
 
 
-def provenance(blocks: Blocks, labels: Mapping[str, str], evidence: Evidence) -> list[BlockRuns]:
-    """All runs, in the order of `blocks`; `labels`: network -> its name in print."""
+def provenance(findings: Findings) -> list[BlockRuns]:
+    """All runs, block by block."""
     found = []
-    for (dataset, recipe), networks in blocks.items():
-        failed = sum((f.cell.dataset, f.cell.recipe) == (dataset, recipe) for f in evidence.failures)
-        title = f"{DATASETS.get(dataset, dataset)}, recipe {recipe}"
-        entries = [_network(labels.get(name, name), runs) for name, runs in networks.items()]
-        found.append(BlockRuns(title, _facts([run for runs in networks.values() for run in runs], failed), entries))
+    for block in findings.run_blocks:
+        where = (block.dataset, block.recipe)
+        failed = sum((failure.cell.dataset, failure.cell.recipe) == where for failure in findings.evidence.failures)
+        entries = [_network(findings.label(name), runs) for name, runs in block.networks.items()]
+        found.append(BlockRuns(place(*where), _facts(block.runs, failed), entries))
     return found
 
 

@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks_by_hand.learning [--size 128] [--network NAME ...]
 
-Needs a prepared isic2018. Prints a line a network; exits 1 where a loss is not finite or does not fall.
+Needs a prepared isic2018. Prints one line per network; exits 1 where a loss is not finite or does not fall.
 """
 
 import argparse
@@ -15,11 +15,11 @@ import torch
 from benchmarks import datasets
 from benchmarks.networks import registry
 from benchmarks.objectives.losses import DRAWS
-from benchmarks.protocol import suites
 from benchmarks.protocol.recipe import RECIPES
 from benchmarks.training.batches import ImageStore
 from benchmarks.training.loop import train_epoch
 from benchmarks.training.replicas import Replicas
+from results.catalogue import TABLE_1
 
 
 def learns(name: str, store: ImageStore, size: int) -> bool:
@@ -48,7 +48,7 @@ def main() -> None:
     prepared = datasets.load("isic2018", arguments.size)
     rows = prepared.split("paper").train[:64]
     store = ImageStore(prepared.images[rows], prepared.masks[rows], torch.device("cpu"))
-    names = arguments.network or [*suites.TABLE_1, *(n for n in registry.names() if n not in suites.TABLE_1)]
+    names = arguments.network or [*TABLE_1, *(n for n in registry.names() if n not in TABLE_1)]
     outcomes = [learns(name, store, arguments.size) for name in names]  # all of them, also after a failure
     sys.exit(0 if all(outcomes) else 1)
 

@@ -34,9 +34,16 @@ TRAIN, RECORD, LOSSES = (
     "benchmarks/runner/save_run.py",
     "benchmarks/objectives/losses.py",
 )
+REPLICAS, PROGRESS, DATA = (
+    "benchmarks/training/replicas.py",
+    "benchmarks/training/progress.py",
+    "benchmarks/training/data.py",
+)
+SCORING = "benchmarks/runner/evaluate.py"
 PROTOCOL, COUNTS = "benchmarks/protocol/recipe.py", "benchmarks/training/pixel_counts.py"
 KEPT = '("recipe_settings", "cross_entropy", "fingerprint", "split")'
-BEST, LAST = "evaluate(replicas, data.test, replicas.best)", "evaluate(replicas, data.test, replicas.tensors())"
+BEST, LAST = "evaluate(replicas, part, replicas.best)", "evaluate(replicas, part, replicas.tensors())"
+TEST = "score(replicas, data.test, pictured(data.test.ids))"
 FAULTS = [
     # the loss
     Fault(
@@ -96,13 +103,15 @@ FAULTS = [
     # the optimizer and the recipe
     Fault(
         "betas swapped",
-        TRAIN,
+        REPLICAS,
         '"betas": (recipe.beta1, recipe.beta2)',
         '"betas": (recipe.beta2, recipe.beta1)',
         f"{VECTORS} {RECIPE}",
     ),
-    Fault("eps of the optimizer", TRAIN, '"eps": recipe.eps,', '"eps": 1e-7,', RECIPE),
-    Fault("weight decay not handed on", TRAIN, '"weight_decay": recipe.weight_decay,', '"weight_decay": 1e-2,', RECIPE),
+    Fault("eps of the optimizer", REPLICAS, '"eps": recipe.eps,', '"eps": 1e-7,', RECIPE),
+    Fault(
+        "weight decay not handed on", REPLICAS, '"weight_decay": recipe.weight_decay,', '"weight_decay": 1e-2,', RECIPE
+    ),
     Fault("beta2 of the paper", PROTOCOL, "beta2: float = 0.999", "beta2: float = 0.99", RECIPE),
     Fault(
         "eta_min of the paper",
@@ -129,21 +138,21 @@ FAULTS = [
     ),
     Fault(
         "validation and test swapped",
-        "benchmarks/runner/local.py",
+        DATA,
         "(split.train, split.validation, split.test)",
         "(split.train, split.test, split.validation)",
         SELECTION,
     ),
     Fault(
         "<= for < in the choice of the epoch",
-        TRAIN,
+        PROGRESS,
         "row.validation_loss < self",
         "row.validation_loss <= self",
         SELECTION,
     ),
     Fault(
         "> for < in the choice of the epoch",
-        TRAIN,
+        PROGRESS,
         "row.validation_loss < self",
         "row.validation_loss > self",
         SELECTION,
@@ -155,12 +164,12 @@ FAULTS = [
         "if loss <= min(",
         "tests/test_reference_loop.py -k equal",
     ),
-    Fault("last weights scored", RECORD, BEST, LAST, SELECTION),
+    Fault("last weights scored", SCORING, BEST, LAST, SELECTION),
     Fault(
-        "last weights drawn", RECORD, "logits(images, replicas.best)", "logits(images, replicas.tensors())", SELECTION
+        "last weights drawn", SCORING, "logits(images, replicas.best)", "logits(images, replicas.tensors())", SELECTION
     ),
     Fault("last weights stored", RECORD, "replicas.best[name][k]", "replicas.tensors()[name][k].detach()", SELECTION),
-    Fault("validation split scored", RECORD, BEST, BEST.replace("test", "validation"), SELECTION),
+    Fault("validation split scored", SCORING, TEST, TEST.replace("test", "validation"), SELECTION),
     Fault(
         "threshold on the logit",
         COUNTS,
@@ -179,15 +188,15 @@ FAULTS = [
     Fault(
         "mIoU and DSC swapped in the history",
         TRAIN,
-        "validation_losses[k], miou, dsc)",
-        "validation_losses[k], dsc, miou)",
+        'each["miou"], each["dsc"])',
+        'each["dsc"], each["miou"])',
         SELECTION,
     ),
     Fault("images/s doubled", RECORD, "round(progress.images /", "round(2 * progress.images /", SELECTION),
     Fault("images counted twice", TRAIN, "images += len(data.train)", "images += 2 * len(data.train)", SELECTION),
     Fault("seconds halved", TRAIN, "seconds += seconds", "seconds += seconds / 2", SELECTION),
     Fault("never dirty", RECORD, "bool(sources)}", "False}", SELECTION),
-    Fault("failure in training not noted", TRAIN, "isfinite(row.train_loss) and ", "", SELECTION),
+    Fault("failure in training not noted", PROGRESS, "isfinite(row.train_loss) and ", "", SELECTION),
     Fault("other settings go on", RECORD, KEPT, KEPT.replace('"recipe_settings", ', ""), BEGUN),
     Fault(
         "another split goes on",
@@ -216,14 +225,14 @@ FAULTS = [
     # the figure
     Fault(
         "false positives and negatives swapped",
-        "reports/figures/qualitative.py",
+        "reports/figures/predictions.py",
         '"false positive": ~truth & predicted',
         '"false positive": truth & ~predicted',
         FIGURES,
     ),
     Fault(
         "colours of two cases swapped",
-        "reports/figures/qualitative.py",
+        "reports/figures/predictions.py",
         "np.array(COLOURS[case])",
         'np.array(COLOURS.get(case.replace("positive", "negative"), (0, 158, 115)))',
         FIGURES,

@@ -44,5 +44,5 @@ def augmented(store: ImageStore, index: Tensor, turn: Tensor, rotation: Tensor) 
     pixels = array(store.images), array(store.masks), array(store.low), array(store.gain)
     draws = (array(each).reshape(-1) for each in (index, turn, rotation))
     to = images.numpy().reshape(-1, 3, size * size), masks.numpy().reshape(-1, size * size)
-    _batch(*pixels, array(store.turn), array(store.rotation), *draws, *to)
+    _batch(*pixels, array(store.rot90_flip), array(store.rotation), *draws, *to)
     return images, masks

@@ -1,4 +1,4 @@
-"""The qualitative figure: photograph, truth, and each network's contour with its right and wrong pixels.
+"""Predictions on photographs: photograph, truth, and each network's contour with its right and wrong pixels.
 
 Masks come with the runs. Photographs never do: a function given by the caller fetches them from the prepared data set.
 """
@@ -14,8 +14,9 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from scipy.ndimage import binary_erosion
 
-from reports.comparison.compare import Block, Row
-from reports.figures.pictures import INK, PAPER, Picture, label
+from reports.comparison.join import Block, Row
+from reports.figures.picture import Picture
+from reports.figures.style import INK, PAPER
 from results.errors import RequestError
 from results.metrics import METRICS
 from results.runs import Problem, Run
@@ -39,7 +40,7 @@ class Choice:
     reason: str
 
 
-def qualitative(block: Block, photographs: Photographs, name: str, title: str) -> tuple[Picture | None, list[Problem]]:
+def predictions(block: Block, photographs: Photographs, name: str, title: str) -> tuple[Picture | None, list[Problem]]:
     """The figure of one block, from the lowest seed of each network, and the masks that could not be read.
 
     None where no run has stored masks. Raises RequestError where the photographs are not at hand.
@@ -111,7 +112,7 @@ def _lines(
                 break
             tiles.append(_judged(photo, truth, predicted, run, choice.id))
         if len(tiles) == len(choices):
-            lines.append((label(row), tiles))
+            lines.append((row.marked_label, tiles))
     return lines, problems
 
 

@@ -1,21 +1,16 @@
-"""What all figures share: the look, and one way from a figure to SVG and PNG with the same bytes every time."""
+"""The look of all figures."""
 
-import io
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import matplotlib
-from matplotlib.figure import Figure
-
-from reports.comparison.compare import Row
 
 INK = "#1b2330"  # text, axes and outlines; the page turns it into the colour of its text
 PAPER = "#ffffff"  # what is not filled; the page turns it into the colour of its background
 BLUE, ORANGE = "#2a7ab9", "#d55e00"  # told apart by colour-blind eyes, and never by colour alone
-DPI = 200
-READING = "†"  # beside the name of a network that is our reading of the paper
+PANEL = (3.6, 4.1)  # inches: two panels fill the text width of a two-column page
+NAME_SIZE = 6.2  # points
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",  # ships with matplotlib: the same glyphs on every machine
     "font.size": 7.0,
@@ -52,34 +47,6 @@ STYLE: dict[Any, Any] = {
 }
 
 
-@dataclass(frozen=True)
-class Picture:
-    """A finished figure. `name` is its file stem, `alt` what it shows in one sentence, `wide` asks for a full line.
-
-    Drawings come as SVG and PNG, photographs as JPEG alone.
-    """
-
-    name: str
-    title: str
-    caption: str
-    alt: str
-    svg: str = ""
-    png: bytes = b""
-    jpeg: bytes = b""
-    wide: bool = False
-
-    @property
-    def files(self) -> dict[str, bytes]:
-        """File name -> content."""
-        contents = {"svg": self.svg.encode(), "png": self.png, "jpg": self.jpeg}
-        return {f"{self.name}.{suffix}": content for suffix, content in contents.items() if content}
-
-
-def label(row: Row) -> str:
-    """A network's name in figures."""
-    return f"{row.label}{READING}" if row.reading else row.label
-
-
 @contextmanager
 def style() -> Iterator[None]:
     """The look of all figures, whatever the user's matplotlibrc says."""
@@ -87,11 +54,3 @@ def style() -> Iterator[None]:
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(STYLE)
         yield
-
-
-def picture(figure: Figure, name: str, title: str, caption: str, alt: str, wide: bool = False) -> Picture:
-    """Render a figure, inside `style()`, without dates or versions in the files."""
-    svg, png = io.StringIO(), io.BytesIO()
-    figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
-    figure.savefig(png, format="png", dpi=DPI, metadata={"Software": None})
-    return Picture(name, title, caption, alt, svg.getvalue(), png.getvalue(), wide=wide)

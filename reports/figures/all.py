@@ -1,14 +1,20 @@
 """Which figures the report has, under which names."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from reports.comparison.compare import DATASETS, RECIPE, Block, PaperTable, Row
+from reports.comparison.findings import Findings
+from reports.comparison.join import Block
+from reports.comparison.names import dataset_label
+from reports.comparison.verdict import RECIPE
 from reports.evidence import Evidence
-from reports.figures import curves, scatter
-from reports.figures.pictures import Picture
-from reports.figures.qualitative import Photographs, qualitative
-from reports.tables.grid import Grid, slug
+from reports.figures import curves
+from reports.figures.figure2 import figure2
+from reports.figures.intervals import intervals
+from reports.figures.latency import latency
+from reports.figures.picture import Picture
+from reports.figures.predictions import Photographs, predictions
+from reports.tables.grid import slug
 from results.errors import RequestError
 from results.runs import Problem
 
@@ -19,7 +25,7 @@ PANELS = {"isic2017": "a", "isic2018": "b"}  # of the paper's Figure 2
 
 
 @dataclass(frozen=True)
-class Gallery:
+class Figures:
     """Pictures by section of the page, what was wrong with their files, and why a picture is missing."""
 
     pictures: Mapping[str, Sequence[Picture]]
@@ -27,14 +33,9 @@ class Gallery:
     notes: list[str] = field(default_factory=list)
 
 
-def illustrate(
-    evidence: Evidence,
-    tables: Sequence[PaperTable],
-    grids: Mapping[str, Sequence[Grid]],
-    photographs: Photographs | None,
-) -> Gallery:
+def all_figures(findings: Findings, photographs: Photographs | None) -> Figures:
     """Draw everything: Table 1's rows in Figure 2 and among the predictions, all networks in the other figures."""
-    compared, everything = tables[0].blocks, _merged(tables)
+    compared, everything = findings.tables["table1"].blocks, findings.merged_blocks
     histories, problems = [], []
     for block in everything:
         found, damaged = curves.histories(block)
@@ -42,18 +43,18 @@ def illustrate(
         problems += damaged
     shown, unreadable, notes = _predictions(compared, photographs)
     pictures = {
-        "figure2": _drawn(scatter.tradeoff(block, *_names("figure2", "Figure 2", block)) for block in compared),
-        "latency": _latencies(compared, evidence),
+        "figure2": _drawn(figure2(block, *_names("figure2", "Figure 2", block)) for block in compared),
+        "latency": _latencies(compared, findings.evidence),
         "intervals": _drawn(
-            scatter.intervals(block, _reach(block, grids["statistics"]), *_names("intervals", "Intervals", block))
+            intervals(block, findings.run_block(block.dataset, block.recipe), *_names("intervals", "Intervals", block))
             for block in everything
         ),
         "curves": _drawn(
             curves.curves(found, *_names("curves", "Learning curves", block)) for block, found in histories
         ),
-        "qualitative": shown,
+        "predictions": shown,
     }
-    return Gallery(pictures, problems + unreadable, notes)
+    return Figures(pictures, problems + unreadable, notes)
 
 
 def _drawn(pictures: Iterable[Picture | None]) -> list[Picture]:
@@ -62,24 +63,12 @@ def _drawn(pictures: Iterable[Picture | None]) -> list[Picture]:
 
 def _names(stem: str, words: str, block: Block) -> tuple[str, str]:
     """File stem and title of a block's figure."""
-    title = DATASETS.get(block.dataset, block.dataset)
+    title = dataset_label(block.dataset)
     if stem == "figure2" and block.recipe == RECIPE and block.dataset in PANELS:
         panel = PANELS[block.dataset]
         return f"figure2{panel}", f"{words} ({panel}): {title}"
     recipe = "" if block.recipe == RECIPE else f", recipe {block.recipe}"
     return slug(stem, block.dataset, block.recipe), f"{words}: {title}{recipe}"
-
-
-def _merged(tables: Sequence[PaperTable]) -> list[Block]:
-    """One block for each data set and recipe, with the rows of all tables, each network once."""
-    merged: dict[tuple[str, str], Block] = {}
-    for block in (block for filled in tables for block in filled.blocks):
-        key = (block.dataset, block.recipe)
-        rows: dict[str, Row] = {row.network: row for row in merged[key].rows} if key in merged else {}
-        for row in block.rows:
-            rows.setdefault(row.network, row)
-        merged[key] = replace(merged.get(key, block), rows=list(rows.values()))
-    return list(merged.values())
 
 
 def _latencies(blocks: Sequence[Block], evidence: Evidence) -> list[Picture]:
@@ -91,26 +80,14 @@ def _latencies(blocks: Sequence[Block], evidence: Evidence) -> list[Picture]:
                 machine = profile.machine.name
                 words = f"Latency, {device.upper()} of {machine}"
                 name, title = _names(slug("latency", profile.path.stem, device), words, block)
-                pictures.append(scatter.latency(block, profile, device, name, title))
+                pictures.append(latency(block, profile, device, name, title))
     return _drawn(pictures)
-
-
-def _reach(block: Block, grids: Sequence[Grid]) -> dict[str, tuple[float, float]]:
-    """network -> ends of the interval that the table of this block prints."""
-    reach = {}
-    for grid in grids:
-        if (grid.context["dataset"], grid.context["recipe"]) != (block.dataset, block.recipe):
-            continue
-        for row in grid.rows:
-            values = {key: value for cell in row.cells if cell.data for key, value in cell.data.items()}
-            reach[row.key] = (float(str(values["miou_low"])), float(str(values["miou_high"])))
-    return reach
 
 
 def _predictions(
     blocks: Sequence[Block], photographs: Photographs | None
 ) -> tuple[list[Picture], list[Problem], list[str]]:
-    """The qualitative figures, or why there are none."""
+    """The figures of predictions, or why there are none."""
     with_runs = [block for block in blocks if any(row.runs for row in block.rows)]
     if not with_runs:
         return [], [], ["Predictions need finished runs; none is stored yet."]
@@ -120,7 +97,7 @@ def _predictions(
     for block in with_runs:
         name, title = _names("predictions", "Predictions", block)
         try:
-            drawn, damaged = qualitative(block, photographs, name, title)
+            drawn, damaged = predictions(block, photographs, name, title)
         except RequestError as error:
             notes.append(f"{title} is not drawn: {error}")
             continue

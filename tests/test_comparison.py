@@ -1,4 +1,4 @@
-"""The join of published and measured numbers, and the verdict rule."""
+"""The join of published and measured numbers, the verdict rule, and the tally."""
 
 import re
 from pathlib import Path
@@ -7,25 +7,24 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reports.comparison.compare import (
-    AT_PRINTED_DIGITS,
-    TOLERANCE_REASON,
-    TOLERANCES,
-    Block,
-    PaperTable,
-    Verdict,
-    load_everything,
-    measure,
-    table,
-    tally,
-    verdict,
-)
-from reports.evidence import TABLES
+from reports.comparison.findings import Findings
+from reports.comparison.join import Block, PaperTable, measure
+from reports.comparison.tally import Tally
+from reports.comparison.verdict import AT_PRINTED_DIGITS, TOLERANCE_REASON, TOLERANCES, Verdict, verdict
+from reports.evidence import TABLES, load_everything
 from results import files
 from results.published import PUBLISHED, published_table
 from tests import fake_runs
 
 POINT = 0.01
+
+
+def filled_table(name: str, root: Path) -> PaperTable:
+    return Findings.load(root).tables[name]
+
+
+def counted_tally(root: Path) -> Tally:
+    return Findings.load(root).tally
 
 
 def block(filled: PaperTable, dataset: str, recipe: str = "paper") -> Block:
@@ -74,7 +73,7 @@ def test_tolerances_are_twice_the_stated_standard_errors() -> None:
 
 def test_counts_are_compared_at_the_printed_digits(tmp_path: Path) -> None:
     fake_runs.write_complexity(tmp_path)
-    rows = block(table("table1", load_everything(tmp_path)), "isic2018").rows
+    rows = block(filled_table("table1", tmp_path), "isic2018").rows
     params = {row.network: row.counts["params_m"] for row in rows}
     assert params["vm_unet"].verdict is Verdict.REPRODUCED  # 27,427,561 printed as 27.427: truncated
     assert "truncated" in params["vm_unet"].reason
@@ -95,14 +94,14 @@ def test_counts_are_compared_at_the_printed_digits(tmp_path: Path) -> None:
 def test_a_new_count_is_contradicted_and_undocumented(tmp_path: Path) -> None:
     path = fake_runs.write_complexity(tmp_path)
     path.write_text(path.read_text().replace("\naulunet_v3,28636,", "\naulunet_v3,30636,"))
-    found = block(table("table1", load_everything(tmp_path)), "isic2018").rows[13].counts["params_m"]
+    found = block(filled_table("table1", tmp_path), "isic2018").rows[13].counts["params_m"]
     assert (found.verdict, found.documented) == (Verdict.CONTRADICTED, False)
     assert "30,636" in found.reason
 
 
 def test_without_counts_nothing_is_invented(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "HOME", tmp_path)
-    row = block(table("table1", load_everything(tmp_path)), "isic2018").rows[0]
+    row = block(filled_table("table1", tmp_path), "isic2018").rows[0]
     assert row.counts["gflops"].counted is None
     assert row.counts["gflops"].verdict is Verdict.NOT_MEASURED
 
@@ -110,7 +109,7 @@ def test_without_counts_nothing_is_invented(tmp_path: Path, monkeypatch: pytest.
 @pytest.mark.parametrize("name", TABLES)
 def test_paper_blocks_hold_all_rows_in_the_papers_order(name: str, tmp_path: Path) -> None:
     typed = published_table(name)
-    for filled in table(name, load_everything(tmp_path)).blocks:
+    for filled in filled_table(name, tmp_path).blocks:
         expected = typed.loc[typed["dataset"] == filled.dataset, "model"].tolist()
         assert [row.network for row in filled.rows][: len(expected)] == expected
         found = [comparison for row in filled.rows for comparison in row.comparisons.values()]
@@ -124,7 +123,7 @@ def test_measured_values_are_recomputed_from_the_counts(tmp_path: Path) -> None:
     for folder in folders:
         counts = pd.read_csv(folder / "per_image.csv")[["tp", "fp", "fn"]].sum()
         values.append(counts["tp"] / counts.sum())
-    found = block(table("table1", load_everything(tmp_path)), "isic2018").rows[0].comparisons["miou"]
+    found = block(filled_table("table1", tmp_path), "isic2018").rows[0].comparisons["miou"]
     assert found.measured is not None
     assert found.measured.n == 5
     assert found.measured.mean == pytest.approx(np.mean(values), abs=1e-12)
@@ -134,19 +133,18 @@ def test_measured_values_are_recomputed_from_the_counts(tmp_path: Path) -> None:
 
 def test_five_seeds_of_the_papers_recipe_get_a_verdict_and_four_do_not(tmp_path: Path) -> None:
     fake_runs.write_suite(tmp_path, {"unet": 0.99}, seeds=4)
-    evidence = load_everything(tmp_path)
-    found = block(table("table1", evidence), "isic2018").rows[0].comparisons["miou"]
+    found = block(filled_table("table1", tmp_path), "isic2018").rows[0].comparisons["miou"]
     assert found.verdict is Verdict.INCOMPLETE
     assert "n = 4 of 5" in found.reason
     fake_runs.write_run(tmp_path, network="unet", seed=5, skill=0.99)
-    found = block(table("table1", load_everything(tmp_path)), "isic2018").rows[0].comparisons["miou"]
+    found = block(filled_table("table1", tmp_path), "isic2018").rows[0].comparisons["miou"]
     assert found.verdict is Verdict.ABOVE
 
 
 def test_recipes_are_never_mixed(tmp_path: Path) -> None:
     fake_runs.write_suite(tmp_path, {"unet": 0.85})
     fake_runs.write_suite(tmp_path, {"unet": 0.95}, recipe="paper+epochs=3", seeds=6)
-    filled = table("table1", load_everything(tmp_path))
+    filled = filled_table("table1", tmp_path)
     paper, other = (block(filled, "isic2018", recipe) for recipe in ("paper", "paper+epochs=3"))
     measured = [each.rows[0].comparisons["miou"].measured for each in (paper, other)]
     assert [found.n for found in measured if found] == [5, 6]
@@ -158,11 +156,11 @@ def test_recipes_are_never_mixed(tmp_path: Path) -> None:
     assert "another recipe" in other.rows[0].comparisons["miou"].reason
 
 
-def test_synthetic_data_show_published_numbers_for_orientation_only(tmp_path: Path) -> None:
+def test_synthetic_data_show_published_numbers_for_reference_only(tmp_path: Path) -> None:
     fake_runs.write_suite(tmp_path, {"unet": 0.85}, dataset="synthetic", recipe="quick")
-    found = block(table("table1", load_everything(tmp_path)), "synthetic", "quick")
+    found = block(filled_table("table1", tmp_path), "synthetic", "quick")
     comparison = found.rows[0].comparisons["miou"]
-    assert found.orientation
+    assert found.reference_only
     assert comparison.published == pytest.approx(0.7464)
     assert comparison.difference is None
     assert comparison.verdict is Verdict.INCOMPLETE
@@ -173,17 +171,16 @@ def test_other_networks_join_table_1_and_single_modules_table_2(tmp_path: Path) 
     fake_runs.write_run(tmp_path, network="smp:unet/resnet18", label="quick U-Net", recipe="quick")
     fake_runs.write_run(tmp_path, network="aulunet_akf")
     fake_runs.write_failure(tmp_path, "mine", 3)
-    evidence = load_everything(tmp_path)
-    first, second = (block(table(name, evidence), "isic2018") for name in ("table1", "table2"))
+    first, second = (block(filled_table(name, tmp_path), "isic2018") for name in ("table1", "table2"))
     assert [row.label for row in first.rows[14:]] == [
-        "AULUNet-v1 (second reading)",
-        "AULUNet-v2 (second reading)",
+        "AULUNet-v1 (second interpretation)",
+        "AULUNet-v2 (second interpretation)",
         "mine",
         "smp U-Net",
     ]
     assert [failure.cell.seed for failure in first.rows[16].failures] == [3]
     assert [row.network for row in second.rows if row.runs] == ["aulunet_akf"]
-    assert [row.network for row in first.rows if row.reading] == [
+    assert [row.network for row in first.rows if row.interpretation] == [
         "aulunet_v1",
         "aulunet_v2",
         "aulunet_v1_pooled",
@@ -192,7 +189,7 @@ def test_other_networks_join_table_1_and_single_modules_table_2(tmp_path: Path) 
 
 
 def test_unreadable_cells_make_no_claim(tmp_path: Path) -> None:
-    rows = block(table("table3", load_everything(tmp_path)), "isic2018").rows
+    rows = block(filled_table("table3", tmp_path), "isic2018").rows
     unreadable = [row.network for row in rows if row.comparisons["miou"].unreadable]
     assert unreadable == ["aulunet_d123", "aulunet_d135", "aulunet_d157"]
     assert [row.group for row in rows] == ["Two branches (sigmoid)"] * 6 + ["Three branches (softmax)"] * 4
@@ -207,32 +204,29 @@ def test_every_published_number_is_tallied_once(tmp_path: Path) -> None:
             for metric in TOLERANCES:
                 if metric in row and not np.isnan(row[metric]):
                     numbers.add((row["dataset"], row["model"], metric))
-    evidence = load_everything(tmp_path)
-    counted = tally(table(name, evidence) for name in TABLES)
+    counted = counted_tally(tmp_path)
     assert sum(counted.metrics.values()) + sum(counted.counts.values()) == len(numbers)
     assert sum(counted.counts.values()) == sum(column in ("params_m", "gflops") for _, _, column in numbers)
     assert counted.counts[Verdict.CONTRADICTED] == 8
     assert counted.metrics[Verdict.INCOMPLETE] == 0
     fake_runs.write_run(tmp_path, network="aulunet_v3", recipe="paper+epochs=3")
-    evidence = load_everything(tmp_path)
-    assert tally(table(name, evidence) for name in TABLES).metrics[Verdict.INCOMPLETE] == 2  # mIoU and DSC of Table 1
+    assert counted_tally(tmp_path).metrics[Verdict.INCOMPLETE] == 2  # mIoU and DSC of Table 1
     fake_runs.write_suite(tmp_path, {"unet": 0.8}, dataset="synthetic", recipe="quick")
-    evidence = load_everything(tmp_path)
-    again = tally(table(name, evidence) for name in TABLES)
+    again = counted_tally(tmp_path)
     assert sum(again.metrics.values()) + sum(again.counts.values()) == len(numbers)
 
 
 def test_an_explained_difference_stays_above(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     published = fake_runs.copy_published(tmp_path / "published", monkeypatch)
     with (published / "contradictions.csv").open("a") as file:
-        file.write("unet,miou,isic2018,The print is of an undertrained network.\n")
+        file.write("unet,miou,isic2018,It was published of an undertrained network.\n")
     for dataset in ("isic2017", "isic2018"):
         fake_runs.write_suite(tmp_path, {"unet": 0.99}, dataset=dataset)
-    filled = table("table1", load_everything(tmp_path))
+    filled = filled_table("table1", tmp_path)
     there, here = (block(filled, dataset).rows[0].comparisons["miou"] for dataset in ("isic2017", "isic2018"))
     assert (here.verdict, here.documented) == (Verdict.ABOVE, True)
     assert (there.verdict, there.documented) == (Verdict.ABOVE, False)
-    assert here.reason == "The print is of an undertrained network."
+    assert here.reason == "It was published of an undertrained network."
 
 
 def test_one_seed_has_no_spread(tmp_path: Path) -> None:

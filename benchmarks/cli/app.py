@@ -1,0 +1,75 @@
+"""All commands under one name, and how their mistakes end: one sentence and exit code 2."""
+
+import errno
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from benchmarks.cli import check, cite, data, listing, measure, report, run
+from benchmarks.cli.foreign import SCRIPT
+from benchmarks.cli.options import RecipeCommand
+from benchmarks.cli.session import Session
+from results.errors import RequestError
+
+UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EISDIR)
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Reproduce AULUNet and the networks it is compared with, from raw ISIC data to tables. "
+    "Exit codes: 0 fine, 1 a check or a training failed, 2 the request or the data is wrong, 130 stopped or paused.",
+)
+app.command(cls=RecipeCommand)(run.run)
+app.command()(report.report)
+app.command()(check.check)
+app.command()(data.data)
+app.command("list")(listing.list_)
+app.command()(measure.count)
+app.command()(measure.profile)
+app.command()(measure.speed)
+app.command()(cite.cite)
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        from results.installation import version
+
+        typer.echo(f"{SCRIPT} {version() or '(version unknown: it is not installed)'}")
+        raise typer.Exit
+
+
+@app.callback()
+def _for_all(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    context.ensure_object(Session)
+
+
+def main() -> None:
+    """The command line; a user's mistake ends in one sentence and exit code 2."""
+    session = Session()
+    completing = any(each.endswith("-completion") for each in sys.argv[1:2])  # of the script: `python -m` has none
+    try:
+        app(obj=session, prog_name=SCRIPT if completing else None)
+    except RequestError as error:
+        session.show_traceback(error)
+        _end(str(error))
+    except OSError as error:
+        if error.errno not in UNWRITABLE or error.filename is None:
+            raise
+        place = Path(error.filename)
+        place = place.parent if place.suffix == ".partial" else place  # the name of a file that is being written
+        _end(f"{place} cannot be used ({error.strerror}); name another place, or mend this one.")
+
+
+def _end(sentence: str) -> None:
+    Console(stderr=True, soft_wrap=True).print(f"[red]Error:[/] {escape(sentence)}", highlight=False)
+    sys.exit(2)

@@ -1,0 +1,50 @@
+"""What a shell offers where a name is to be typed. Reads nothing that needs torch."""
+
+import csv
+
+
+def suites() -> list[str]:
+    from benchmarks.protocol.suites import SUITES
+
+    return list(SUITES)
+
+
+def recipes() -> list[str]:
+    from benchmarks.protocol.recipe import RECIPES
+
+    return list(RECIPES)
+
+
+def settings() -> list[str]:
+    """NAME= of every setting of a recipe."""
+    from benchmarks.protocol.settings import NAMES
+
+    return [f"{name}=" for name in NAMES]
+
+
+def splits() -> list[str]:
+    from benchmarks.datasets.splits import RULES
+
+    return list(RULES)
+
+
+def networks() -> list[str]:
+    """Those of the packaged counts, which are all of the registry; the registry itself needs torch."""
+    from results.files import HOME
+
+    with (HOME / "complexity.csv").open(encoding="utf-8", newline="") as file:
+        return [row["network"] for row in csv.DictReader(file)]
+
+
+def datasets() -> list[str]:
+    from benchmarks.datasets import NAMES
+
+    return list(NAMES)
+
+
+def lists() -> list[str]:
+    return ["networks", "suites", "runs"]
+
+
+def devices() -> list[str]:
+    return ["auto", "cpu", "cuda"]

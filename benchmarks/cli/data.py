@@ -1,0 +1,80 @@
+"""`data`: prepare a data set once, and search it for test images that training also shows."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from benchmarks.cli import completion
+from benchmarks.cli.options import Results
+from benchmarks.cli.session import Session, session_of
+
+if TYPE_CHECKING:
+    from benchmarks.datasets import PreparedSet
+
+
+def data(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="isic2018, isic2017 or synthetic.", autocompletion=completion.datasets)],
+    source: Annotated[
+        Path | None, typer.Option("--from", help="Official zips or folders, or a zip or folder of images/ and masks/.")
+    ] = None,
+    download: Annotated[bool, typer.Option("--download", help="Fetch the official archives (several GB).")] = False,
+    size: Annotated[int, typer.Option(help="Side of the prepared images, pixels.")] = 256,
+    near_duplicates: Annotated[
+        bool,
+        typer.Option(
+            "--near-duplicates",
+            help="Count test images of which training or validation has nearly the same. Alone: in the set that was "
+            "prepared before.",
+        ),
+    ] = False,
+    results: Results = None,
+) -> None:
+    """Prepare a data set once: verify, decode, resize and store it in the cache folder."""
+    from benchmarks import datasets
+    from results.installation import results_root
+
+    session = session_of(context)
+    if near_duplicates and source is None and not download:
+        prepared = datasets.load(name, size)
+    else:
+        prepared = datasets.prepare(name, source, download=download, size=size)
+    _show_facts(prepared, session)
+    if near_duplicates:
+        _show_near_duplicates(prepared, results_root(results), session)
+
+
+def _show_facts(prepared: "PreparedSet", session: Session) -> None:
+    from results import data_sets
+
+    split = prepared.split("paper")
+    session.say(
+        f"{prepared.name}: {len(prepared.ids)} images at {prepared.size} px "
+        f"({len(split.train)} / {len(split.validation)} / {len(split.test)}), fingerprint {prepared.fingerprint[:12]}, "
+        f"in {prepared.folder}"
+    )
+    facts = prepared.data
+    session.say(
+        f"Originals: {data_sets.originals_in_words(facts)}; masks: {data_sets.masks_in_words(facts)} in the originals, "
+        f"{data_sets.trained_masks_in_words(facts)} at {prepared.size} px."
+    )
+
+
+def _show_near_duplicates(prepared: "PreparedSet", root: Path, session: Session) -> None:
+    """Search, write and show the pairs of one data set, and write which ids the data sets share."""
+    from benchmarks.datasets import leakage as search
+    from results import leakage
+
+    rows = search.near_duplicates(prepared)
+    table = Table("split", "test image", "also in", "as", "kind", "distance", "correlation", "detail", "orientation")
+    for row in rows:
+        if row["kind"] != leakage.NONE:
+            numbers = (str(row["distance"]), f"{row['correlation']:.4f}", f"{row['detail']:.4f}", row["orientation"])
+            table.add_row(row["split"], row["test_id"], row["other_part"], row["other_id"], row["kind"], *numbers)
+    session.show(table)
+    for sentence in search.counted(prepared, rows):
+        session.say(sentence)
+    for path in (leakage.write_pairs(root, prepared.name, rows), leakage.write_shared(root, search.shared_ids())):
+        session.say_path(path)

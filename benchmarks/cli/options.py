@@ -1,0 +1,70 @@
+"""Options that several commands share, and what they mean."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+from benchmarks.cli import completion
+
+SETTINGS_HELP = "Change the recipe: any setting by name, as --set lr=3e-4; may be repeated."
+
+Results = Annotated[
+    Path | None,
+    typer.Option(
+        "--results",
+        help="Folder that holds runs/. Default: $LESION_BENCHMARKS_RESULTS, else results/ of this checkout, else "
+        "results/ of the working folder.",
+        file_okay=False,
+        show_default=False,
+    ),
+]
+Networks = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--network",
+        metavar="NETWORK",
+        help="Only this network; may be repeated. Also smp:<architecture>/<encoder>.",
+        autocompletion=completion.networks,
+    ),
+]
+Plugins = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--plugin",
+        metavar="FILE|MODULE",
+        help="Python file or module with a list NETWORKS of your own networks; may be repeated.",
+    ),
+]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.", autocompletion=completion.devices)]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help=SETTINGS_HELP,
+        autocompletion=completion.settings,
+    ),
+]
+
+
+class RecipeCommand(TyperCommand):
+    """A command with --set, whose help names the settings; they are looked up only when help is asked for."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        from benchmarks.protocol.settings import NAMES
+
+        for parameter in self.params:
+            if "--set" in parameter.opts:
+                parameter.help = f"{SETTINGS_HELP} One of {', '.join(NAMES)}."  # type: ignore[attr-defined]
+        super().format_help(ctx, formatter)
+
+
+def load_plugins(plugins: list[str] | None) -> None:
+    """Register the networks of the user's own files and modules."""
+    if plugins:
+        from benchmarks.networks import registry
+
+        for source in plugins:
+            registry.load_plugin(source)

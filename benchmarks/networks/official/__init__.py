@@ -1,0 +1,30 @@
+"""The authors' networks: one key map per network, all under the contract of `Official` (contract.py)."""
+
+from benchmarks.networks.official.aswin_unet import ASWIN_UNET
+from benchmarks.networks.official.aulunet import AULUNET_V3
+from benchmarks.networks.official.c2sdg import C2SDG
+from benchmarks.networks.official.contract import Official
+from benchmarks.networks.official.ege_unet import EGE_UNET
+from benchmarks.networks.official.lb_unet import LB_UNET
+from benchmarks.networks.official.lightm_unet import LIGHTM_UNET, LIGHTM_UNET_REVISED
+from benchmarks.networks.official.malunet import MALUNET
+from benchmarks.networks.official.scr_net import SCR_NET
+from benchmarks.networks.official.ulvm_unet import ULVM_UNET
+from benchmarks.networks.official.unext import UNEXT_S
+from benchmarks.networks.official.vm_unet import VM_UNET
+
+__all__ = [
+    "ASWIN_UNET",
+    "AULUNET_V3",
+    "C2SDG",
+    "EGE_UNET",
+    "LB_UNET",
+    "LIGHTM_UNET",
+    "LIGHTM_UNET_REVISED",
+    "MALUNET",
+    "SCR_NET",
+    "ULVM_UNET",
+    "UNEXT_S",
+    "VM_UNET",
+    "Official",
+]

@@ -1,0 +1,170 @@
+"""One group: the seeds of a network that train together, from a specification that pickles to its finished folders.
+
+Three things that were one before, because they travel differently:
+
+* `GroupSpec`, what to train: names, settings and hashes, which any process on any machine can be given.
+* `Resources`, what it trains on: the device of this process and the data set on it.
+* `Control`, who watches and stops it.
+
+A fresh process needs nothing but a specification: `run_alone` loads the plugin and the data set that it names, and
+refuses others under the same names.
+"""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from threading import Event
+
+import torch
+
+from benchmarks import datasets
+from benchmarks.machine import device_named, full_precision, one_thread
+from benchmarks.networks import registry
+from benchmarks.networks.plugins import Plugin
+from benchmarks.protocol.recipe import Recipe
+from benchmarks.runner import save_run
+from benchmarks.runner.console import Reporter
+from benchmarks.runner.evaluate import score_test
+from benchmarks.runner.rhythm import Rhythm
+from benchmarks.training import checkpoint
+from benchmarks.training.data import Data
+from benchmarks.training.engine import Engine
+from benchmarks.training.loop import Interrupted, train
+from benchmarks.training.replicas import Replicas
+from results.cell import Cell
+from results.errors import RequestError
+
+
+@dataclass(frozen=True)
+class GroupSpec:
+    """What one group trains. Plain data: equal specifications give equal numbers, in whatever process."""
+
+    network: str
+    seeds: tuple[int, ...]
+    dataset: str
+    fingerprint: str
+    """Of the prepared set, hex SHA-256."""
+    recipe: Recipe
+    root: Path
+    """Results folder, in which the cells of this group were begun."""
+    engine: Engine
+    """What computes, as config.json of the cells records it."""
+    plugin: Plugin | None = None
+    """The user's files that the network comes from, with their hash."""
+    deadline: float | None = None
+    """When to pause, at the end of an epoch: seconds since 1970; None: when all is done."""
+
+    @property
+    def cells(self) -> list[Cell]:
+        """One per seed."""
+        return [Cell(self.dataset, self.recipe.name, self.network, seed) for seed in self.seeds]
+
+    @property
+    def checkpoints(self) -> list[Path]:
+        """Where each cell's checkpoint lies while it is not finished."""
+        return [checkpoint.path_of(cell, self.root) for cell in self.cells]
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a process lends to the groups of one data set: its device, and the data set on it."""
+
+    device: torch.device
+    data: Data
+
+    @classmethod
+    def of(cls, prepared: datasets.PreparedSet, recipe: Recipe, device: torch.device) -> "Resources":
+        """The prepared set on the device, cut as the recipe wants it."""
+        return cls(device, Data.of(prepared, recipe.split, device))
+
+    @classmethod
+    def found(cls, spec: GroupSpec, device: torch.device) -> "Resources":
+        """The data set of a specification, as this machine has prepared it.
+
+        Raises RequestError where it is not prepared, or is another one than the specification was made for.
+        """
+        prepared = datasets.load(spec.dataset, spec.recipe.size)
+        if prepared.fingerprint != spec.fingerprint:
+            raise RequestError(
+                f"{prepared.folder} holds {spec.dataset} with fingerprint {prepared.fingerprint[:12]}, but the group "
+                f"was planned on {spec.fingerprint[:12]}; prepare it from the same originals."
+            )
+        return cls.of(prepared, spec.recipe, device)
+
+
+@dataclass(frozen=True)
+class Control:
+    """Who is told of the progress of groups, and what stops them at their next step."""
+
+    reporter: Reporter
+    stop: Event = field(default_factory=Event)
+
+
+def run_alone(spec: GroupSpec, control: Control, device: str = "auto") -> None:
+    """Train and store a group in a process that knows nothing of it yet: load its plugin and its data, then run it.
+
+    device: as `machine.device_named` takes it. Raises what `run_group` and `Resources.found` raise, and RequestError
+    where the plugin cannot be loaded or was changed since the group was planned.
+    """
+    load_plugin_of(spec)
+    run_group(spec, Resources.found(spec, device_named(device)), control)
+
+
+def load_plugin_of(spec: GroupSpec) -> None:
+    """Have the network of the specification registered. Raises RequestError where its plugin is another one by now."""
+    if spec.plugin is None:
+        return
+    if spec.network not in registry.names():
+        registry.load_plugin(spec.plugin.source)
+    here = registry.entry(spec.network).plugin
+    if here is None or here.digest != spec.plugin.digest:
+        raise RequestError(
+            f"{spec.plugin.source} was changed since {spec.network} was planned from it (hash "
+            f"{here.digest[:12] if here else 'none'}, then {spec.plugin.digest[:12]}); run the command again."
+        )
+
+
+def run_group(spec: GroupSpec, resources: Resources, control: Control) -> None:
+    """Train one group and write its folders; halve it where the device's memory does not suffice.
+
+    The cells were begun (`save_run.begin`). Raises Interrupted where it was stopped or paused, with what can be gone
+    on with on disk, and RequestError for a checkpoint that cannot be gone on with.
+    """
+    full_precision()
+    one_thread(resources.device)
+    try:
+        return _train_and_store(spec, resources, control)
+    except torch.cuda.OutOfMemoryError:
+        if len(spec.seeds) == 1:
+            raise
+    # Only here, behind the exception and its traceback, is the memory of the group free again.
+    torch.cuda.empty_cache()
+    count, middle = len(spec.seeds), len(spec.seeds) // 2
+    control.reporter.note(f"{spec.network}: {count} seeds together need more memory than there is; halving")
+    for half in (spec.seeds[:middle], spec.seeds[middle:]):
+        run_group(replace(spec, seeds=half), resources, control)
+
+
+def _train_and_store(spec: GroupSpec, resources: Resources, control: Control) -> None:
+    rhythm = Rhythm(spec.recipe.epochs, spec.deadline)
+    if control.stop.is_set() or rhythm.overdue:
+        raise Interrupted
+    replicas = Replicas(spec.network, spec.seeds, spec.recipe, resources.device, engine=spec.engine)
+    identities = [checkpoint.identity(cell, spec.fingerprint) for cell in spec.cells]
+    if spec.checkpoints[0].exists():
+        checkpoint.restore(replicas, spec.checkpoints, identities)
+
+    def after_epoch(replicas: Replicas) -> None:
+        due = rhythm.after_epoch(replicas.epoch)
+        control.reporter.epoch(replicas)
+        if due.save:
+            checkpoint.save(replicas, spec.checkpoints, identities)
+            rhythm.saved()
+        if due.pause:
+            raise Interrupted
+
+    with control.reporter.showing(replicas):
+        train(replicas, resources.data, after_epoch, control.stop)
+        save_run.finish(replicas, spec.cells, score_test(replicas, resources.data), spec.root)
+    for path in spec.checkpoints:
+        path.unlink(missing_ok=True)
+    control.reporter.closing(replicas)
