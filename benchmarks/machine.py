@@ -138,7 +138,7 @@ def describe(name: str | None = None) -> dict:
         "device": gpu or "cpu",
         "system": platform.system(),
         "python": ".".join(platform.python_version_tuple()[:2]),
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),
     }
 
 

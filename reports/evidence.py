@@ -10,36 +10,25 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
-from results import files, leakage, published
-from results.errors import RequestError
-from results.metrics import METRICS
+from results import complexity, leakage, profiles
+from results.complexity import COUNTS as COUNT_FIELDS
+from results.complexity import path_of as complexity_path
+from results.errors import Damaged
+from results.published import TABLES, Contradictions, Documented, PublishedTable
 from results.runs import Failure, Problem, Run, load_runs, of_one_identity
 
-TABLES = ("table1", "table2", "table3")
-COUNT_FIELDS = ("parameters", "thop_parameters", "thop_macs", "fvcore_macs", "flops")
-_KEYS = ("dataset", "model")
-
-
-@dataclass(frozen=True)
-class Documented:
-    """A disagreement with a published number that a person has looked into and typed into contradictions.csv."""
-
-    network: str
-    column: str  # params_m, gflops, or the name of a metric
-    dataset: str  # empty: on every data set
-    reason: str
+__all__ = ["COUNT_FIELDS", "TABLES", "Documented", "Evidence", "Profile", "complexity_path", "load_everything"]
 
 
 @dataclass(frozen=True)
 class Profile:
-    """Latency, throughput and memory measured on one machine; `rows` as in the file."""
+    """Latency, throughput and memory measured on one machine."""
 
     path: Path
-    machine: dict
-    rows: list[dict]
+    machine: profiles.Machine
+    rows: tuple[profiles.Row, ...]
 
 
 @dataclass(frozen=True)
@@ -85,15 +74,15 @@ def load_everything(root: Path) -> Evidence:
     """Read the results folder `root` and the published tables of this checkout."""
     stored = load_runs(root)
     problems = list(stored.problems)
-    complexity = _complexity(root, problems)
+    counts = _complexity(root, problems)
     runs, mixed = of_one_identity(stored.runs)
     problems += mixed
     return Evidence(
         root=root,
         runs=_scored_alike(runs, problems),
         failures=stored.failures,
-        published={name: _published(name, set(complexity), problems) for name in TABLES},
-        complexity=complexity,
+        published={name: _published(name, set(counts), problems) for name in TABLES},
+        complexity=counts,
         profiles=_profiles(root, problems),
         documented=_documented(problems),
         leakage=_leakage(root, problems),
@@ -125,101 +114,55 @@ def _truth(run: Run) -> int:
 
 def _published(name: str, known: set[str], problems: list[Problem]) -> pd.DataFrame:
     """One table as typed; an empty one where the file is unusable."""
-    path = published.PUBLISHED / f"{name}.csv"
     try:
-        table = published.published_table(name)
-    except (RequestError, ValueError) as error:
-        problems.append(Problem(path, f"this table cannot be read ({error})", "restore it from the repository"))
-        return pd.DataFrame(columns=[*_KEYS, "label"])
-    for column in table.columns.intersection(_numeric_columns()):
-        numbers = pd.to_numeric(table[column], errors="coerce")
-        for row in table[numbers.isna() & table[column].notna()].itertuples():
-            message = f"{column} of {row.model} on {row.dataset} is {getattr(row, column)!r}, not a number"
-            problems.append(Problem(path, message, "correct the cell"))
-        table[column] = numbers
-    for row in table[table.duplicated(list(_KEYS))].itertuples():
-        problems.append(Problem(path, f"{row.model} on {row.dataset} stands twice", "remove one of the two lines"))
-    table = table.drop_duplicates(list(_KEYS))
-    for network in table["model"].unique() if known else ():
+        table = PublishedTable.read(name)
+    except Damaged as damage:
+        problems.append(damage.problem)
+        table = PublishedTable.empty(name)
+    problems += table.problems
+    for network in table.rows["model"].unique() if known else ():
         if network not in known:
             cure = "correct the name, or register the network and run python -m benchmarks count"
-            problems.append(Problem(path, f"no network is called {network!r}", cure))
-    return table
-
-
-def _numeric_columns() -> list[str]:
-    metrics = [metric.name for metric in METRICS]
-    return ["params_m", "gflops", *metrics, *(f"{name}_std" for name in metrics)]
-
-
-def complexity_path(root: Path) -> Path:
-    """<root>/complexity.csv, or this checkout's where there is none: counts belong to the code, not to the runs."""
-    own = root / "complexity.csv"
-    return own if own.exists() else files.HOME / "complexity.csv"
+            problems.append(Problem(table.path, f"no network is called {network!r}", cure))
+    return table.rows
 
 
 def _complexity(root: Path, problems: list[Problem]) -> dict[str, dict[str, int]]:
     path = complexity_path(root)
+    if not path.exists():
+        return {}
     try:
-        table = pd.read_csv(path).drop_duplicates("network").set_index("network")
-        counts = table[list(COUNT_FIELDS)].astype("Int64")  # empty where a counter failed
-    except FileNotFoundError:
+        return complexity.ComplexityTable.read(path).by_network
+    except Damaged as damage:
+        problems.append(damage.problem)
         return {}
-    except (ValueError, TypeError, KeyError, pd.errors.ParserError) as error:
-        problems.append(Problem(path, f"it cannot be read ({error})", "write it again: python -m benchmarks count"))
-        return {}
-    return {
-        str(network): {name: int(row[name]) for name in COUNT_FIELDS if row[name] is not pd.NA}
-        for network, row in counts.iterrows()
-    }
 
 
 def _profiles(root: Path, problems: list[Problem]) -> list[Profile]:
-    profiles = []
-    for path in sorted(root.glob("profiles/*.json")):
+    usable = []
+    for path in profiles.found(root):
         try:
-            content = files.read_json(path)
-            if content.get("format") != 1:
-                raise ValueError(f"it has format {content.get('format')!r}, this version reads format 1")
-            profiles.append(Profile(path, dict(content["machine"]), [_profile_row(row) for row in content["rows"]]))
-        except (RequestError, KeyError, TypeError, ValueError) as error:
-            cure = "delete it and measure again: python -m benchmarks profile"
-            problems.append(Problem(path, f"this profile cannot be used ({error!r})", cure))
-    return profiles
-
-
-def _profile_row(row: dict) -> dict:
-    """Raises KeyError or ValueError where the row lacks a network, a device or a finite median."""
-    for name in ("network", "device"):
-        row[name]
-    for name in ("latency_ms", "kernels_latency_ms", "throughput_ips"):
-        if row.get(name) is not None and not np.isfinite(row[name]["median"]):
-            raise ValueError(f"{name} of {row['network']} is not a number")
-    return row
+            profile = profiles.Profile.read(path)
+            usable.append(Profile(path, profile.machine, profile.rows))
+        except Damaged as damage:
+            problems.append(damage.problem)
+    return usable
 
 
 def _documented(problems: list[Problem]) -> list[Documented]:
-    path = published.PUBLISHED / "contradictions.csv"
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)[["network", "column", "dataset", "reason"]]
-        return [Documented(*row) for row in table.itertuples(index=False)]
-    except (OSError, ValueError, KeyError, pd.errors.ParserError) as error:
-        message = f"the documented contradictions cannot be read ({error})"
-        problems.append(Problem(path, message, "restore it from the repository"))
+        return Contradictions.read(Contradictions.path()).documented
+    except Damaged as damage:
+        problems.append(damage.problem)
         return []
 
 
 def _leakage(root: Path, problems: list[Problem]) -> Leakage:
     tables = []
-    for read, name, columns in (
-        (leakage.pairs, leakage.PAIRS_FILE, leakage.PAIR_COLUMNS),
-        (leakage.shared, leakage.SHARED_FILE, leakage.SHARED_COLUMNS),
-    ):
+    for read, columns in ((leakage.pairs, leakage.PAIR_COLUMNS), (leakage.shared, leakage.SHARED_COLUMNS)):
         try:
             tables.append(read(root))
-        except RequestError as error:
-            path = leakage.path_of(root, name)
-            message = str(error).removesuffix(f"; {leakage.CURE}.").replace(str(path), "it", 1)
-            problems.append(Problem(path, message, leakage.CURE))
+        except Damaged as damage:
+            problems.append(damage.problem)
             tables.append(pd.DataFrame(columns=list(columns)))
     return Leakage(*tables)

@@ -60,7 +60,7 @@ def _block(block: RunBlock, findings: Findings) -> str:
         sentence = f"{where}, {best} has a mIoU of {value} %."
     else:
         sentence = f"{where}, {best} has the highest mIoU, {value} %{_separated(found, findings)}."
-    earlier = all("cross_entropy" not in run.config for run in block.runs)
+    earlier = all(run.config.cross_entropy is None for run in block.runs)
     return sentence + (f" {EARLIER_LOSS}" if earlier else "")
 
 
@@ -88,7 +88,7 @@ def _names(labels: Sequence[str]) -> str:
 
 def _setting(block: RunBlock) -> str:
     """ "96 px, 15 epochs, 3 seeds" of a block."""
-    settings = block.runs[0].config.get("recipe_settings", {})
+    settings = block.runs[0].config.recipe_settings
     seeds = sorted({len({run.cell.seed for run in each}) for each in block.networks.values()})
     many = f"{seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else str(seeds[0])
     parts = [f"{settings[key]} {unit}" for key, unit in (("size", "px"), ("epochs", "epochs")) if key in settings]

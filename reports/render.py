@@ -1,12 +1,12 @@
 """The report of a results folder, as files."""
 
-import os
 from pathlib import Path
 
 from reports.comparison.findings import Findings
 from reports.figures.predictions import Photographs
 from reports.formats import EXPORTS
 from reports.formats.contents import Contents
+from results import files
 from results.errors import unknown
 
 FORMATS = tuple(EXPORTS)
@@ -23,20 +23,10 @@ def render(root: Path, output: Path, formats: set[str], pictures: Photographs | 
     for name in sorted(formats - set(FORMATS)):
         raise unknown("format", name, FORMATS, "--format takes any of: {names}")
     contents = Contents(Findings.load(root), pictures)
-    files: dict[str, bytes] = {}
+    made: dict[str, bytes] = {}
     for name, export in EXPORTS.items():
         if name in formats:
-            files |= export(contents)
-    return [_write(output / name, content) for name, content in files.items()]
-
-
-def _write(path: Path, content: bytes) -> Path:
-    """Write atomically: readers see the old file or the whole new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_bytes(content)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-    return path
+            made |= export(contents)
+    for name, content in made.items():
+        files.write_bytes(output / name, content)
+    return [output / name for name in made]

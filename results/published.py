@@ -1,25 +1,102 @@
-"""The tables of the paper, typed by a person and read-only."""
+"""The tables of the paper and its documented contradictions, typed by a person and never written by this code."""
 
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
-from results.errors import RequestError
+from results.errors import Damaged, Problem
+from results.metrics import METRICS
+from results.table import Column, Table, read_lines
 
 PUBLISHED = Path(__file__).resolve().parent / "published"
+TABLES = ("table1", "table2", "table3")
+RESTORE, CORRECT = "restore it from the repository", "correct the cell"
+KEY = ("dataset", "model")
+TEXTS = (*KEY, "label", "venue", "source", "dilations", "gate")
+_METRICS = tuple(metric.name for metric in METRICS)
+NUMBERS = ("params_m", "gflops", *_METRICS, *(f"{name}_std" for name in _METRICS), "branches", "akf", "rgf", "lsg")
+"""Millions, 1e9 multiply-accumulates, percent; then what a row of Table 2 or 3 has of the network's parts."""
+REQUIRED = (*KEY, "label", "params_m", "gflops", "source")
+
+
+@dataclass(frozen=True)
+class PublishedTable:
+    """A table as printed: `rows` with TEXTS and NUMBERS, as far as the file has them; NaN where unreadable or empty."""
+
+    path: Path
+    rows: pd.DataFrame
+    problems: list[Problem] = field(default_factory=list)
+    """Cells and rows that cannot be used. They are missing in `rows`."""
+
+    @classmethod
+    def read(cls, name: str) -> "PublishedTable":
+        """ "table1", "table2" or "table3". Raises Damaged where the file is missing or lacks a column."""
+        path = PUBLISHED / f"{name}.csv"
+        header, lines = read_lines(path, RESTORE)
+        if missing := sorted(set(REQUIRED) - set(header)):
+            raise Damaged(path, f"it lacks the columns {missing}", RESTORE)
+        table = cls(path, pd.DataFrame(lines, columns=header)[[name for name in header if name in TEXTS + NUMBERS]])
+        return cls(path, table._checked(), table.problems)
+
+    @classmethod
+    def empty(cls, name: str) -> "PublishedTable":
+        """In place of a file that cannot be used."""
+        return cls(PUBLISHED / f"{name}.csv", pd.DataFrame(columns=[*KEY, "label"]))
+
+    def _checked(self) -> pd.DataFrame:
+        """The rows with numbers for texts; what is wrong is noted."""
+        rows = self.rows[(self.rows[[*KEY, "label"]] != "").all(axis=1)]
+        if len(rows) != len(self.rows):
+            self._note("a row has no dataset, model or label", "correct the row")
+        for row in rows[rows.duplicated(list(KEY))].itertuples():
+            self._note(f"{row.model} on {row.dataset} stands twice", "remove one of the two lines")
+        rows = rows.drop_duplicates(list(KEY)).reset_index(drop=True)
+        columns = {}
+        for name in rows.columns:
+            texts = rows[name].where(rows[name] != "", np.nan)
+            columns[name] = self._numbers(rows, name) if name in NUMBERS else texts
+        return pd.DataFrame(columns)
+
+    def _numbers(self, rows: pd.DataFrame, name: str) -> pd.Series:
+        numbers = pd.to_numeric(rows[name], errors="coerce").astype(np.float64)
+        numbers = numbers.where(np.isfinite(numbers))
+        for row in rows[numbers.isna() & (rows[name] != "")].to_dict("records"):
+            self._note(f"{name} of {row['model']} on {row['dataset']} is {row[name]!r}, not a number", CORRECT)
+        return numbers
+
+    def _note(self, message: str, cure: str) -> None:
+        self.problems.append(Problem(self.path, message, cure))
+
+
+@dataclass(frozen=True)
+class Documented:
+    """A disagreement with what is published that a person has looked into."""
+
+    network: str
+    column: str
+    """params_m, gflops, seeds, or the key of a metric."""
+    dataset: str
+    """Empty: on every data set."""
+    reason: str
+
+
+class Contradictions(Table):
+    """contradictions.csv: one row per documented disagreement."""
+
+    COLUMNS = tuple(Column(name, str) for name in ("network", "column", "dataset", "reason"))
+    CURE = RESTORE
+
+    @classmethod
+    def path(cls) -> Path:
+        return PUBLISHED / "contradictions.csv"
+
+    @property
+    def documented(self) -> list[Documented]:
+        return [Documented(*map(str, row)) for row in self.rows[self.names()].itertuples(index=False)]
 
 
 def published_table(table: str) -> pd.DataFrame:
-    """A table typed from the paper: "table1", "table2" or "table3". Percent and printed units, NaN where unreadable.
-
-    Raises RequestError where the file is missing or lacks its key columns.
-    """
-    path = PUBLISHED / f"{table}.csv"
-    try:
-        content = pd.read_csv(path)
-    except (FileNotFoundError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise RequestError(f"{path} cannot be read ({error}); restore it from the repository.") from None
-    missing = {"dataset", "model", "label", "params_m", "gflops", "source"} - set(content.columns)
-    if missing:
-        raise RequestError(f"{path} lacks the columns {sorted(missing)}; restore it from the repository.")
-    return content
+    """The rows of "table1", "table2" or "table3"; percent and printed units, NaN where unreadable. Raises Damaged."""
+    return PublishedTable.read(table).rows

@@ -8,25 +8,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from results.cell import Cell
-from results.errors import RequestError
-from results.files import read_json
+from results.cell import CONFIG, FAILED, HISTORY, PER_IMAGE, REPORT, Cell
+from results.errors import Damaged
+from results.errors import Problem as Problem  # readers find both here
+from results.files import RERUN
 from results.metrics import COUNT_COLUMNS, METRICS, pooled
+from results.schema import Config, GivenUp, History, PerImage, Report
 
 UNKNOWN = "unknown"
-FORMAT = 1  # of report.json; a reader refuses what it does not know
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Something in the results folder that cannot be used: where, what, and the cure."""
-
-    path: Path
-    message: str
-    cure: str
-
-    def __str__(self) -> str:
-        return f"{self.path}: {self.message}; {self.cure}."
 
 
 @dataclass(frozen=True)
@@ -35,14 +24,14 @@ class Run:
 
     cell: Cell
     folder: Path
-    config: dict
-    report: dict
+    config: Config
+    report: Report
     per_image: pd.DataFrame = field(repr=False)  # index: id; columns tp, fp, fn, tn (int64)
 
     @property
     def identity(self) -> str:
         """What the network was, as a hash; "unknown" for runs from before it was recorded."""
-        return str(self.config.get("identity") or UNKNOWN)
+        return self.config.identity or UNKNOWN
 
     @cached_property
     def counts(self) -> np.ndarray:
@@ -55,8 +44,8 @@ class Run:
         return pooled(self.counts)
 
     def history(self) -> pd.DataFrame:
-        """One row an epoch."""
-        return pd.read_csv(self.folder / "history.csv")
+        """One row per epoch, as `History` has them. Raises Damaged where the file cannot be used."""
+        return History.read(self.folder / HISTORY).rows
 
 
 @dataclass(frozen=True)
@@ -79,16 +68,16 @@ class Stored:
 
 
 def is_finished(cell: Cell, root: Path) -> bool:
-    return (cell.folder(root) / "report.json").exists()
+    return (cell.folder(root) / REPORT).exists()
 
 
 def failure_of(cell: Cell, root: Path) -> Failure | None:
-    """The recorded failure of this cell, if it was given up."""
-    path = cell.folder(root) / "failed.json"
+    """The recorded failure of this cell, if it was given up. Raises Damaged where that file cannot be used."""
+    path = cell.folder(root) / FAILED
     if not path.exists():
         return None
-    content = read_json(path)
-    return Failure(cell, path.parent, int(content["epoch"]), str(content["reason"]))
+    found = GivenUp.read(path)
+    return Failure(cell, path.parent, found.epoch, found.reason)
 
 
 def load_runs(root: Path) -> Stored:
@@ -97,7 +86,7 @@ def load_runs(root: Path) -> Stored:
     for folder in sorted(_seed_folders(root)):
         try:
             _load_one(folder, root, stored)
-        except _Damaged as damage:
+        except Damaged as damage:
             stored.problems.append(damage.problem)
     return stored
 
@@ -114,7 +103,7 @@ def of_one_identity(runs: list[Run]) -> tuple[list[Run], list[Problem]]:
         groups.setdefault(key, {}).setdefault(run.identity, []).append(run)
 
     def rank(identity: str, alike: list[Run]) -> tuple:
-        return identity != UNKNOWN, len(alike), max(str(run.report.get("finished_at", "")) for run in alike), identity
+        return identity != UNKNOWN, len(alike), max(run.report.finished_at or "" for run in alike), identity
 
     chosen = {key: max(found, key=lambda each: rank(each, found[each])) for key, found in groups.items()}
     kept, problems = [], []
@@ -132,21 +121,13 @@ def _seed_folders(root: Path) -> Iterator[Path]:
     return (path for path in root.glob("runs/*/*/*/seed-*") if path.is_dir())
 
 
-class _Damaged(Exception):
-    def __init__(self, path: Path, message: str, cure: str = "delete this folder and run its cell again") -> None:
-        super().__init__(message)
-        self.problem = Problem(path, message, cure)
-
-
 def _load_one(folder: Path, root: Path, stored: Stored) -> None:
+    """Raises Damaged for what cannot be used."""
     try:
         cell = Cell.of_folder(folder)
     except ValueError:
-        raise _Damaged(folder, "the folder's name is not seed-<number>", "rename or remove it") from None
-    try:
-        given_up = failure_of(cell, root)
-    except (RequestError, KeyError, ValueError) as error:
-        raise _Damaged(folder / "failed.json", f"it cannot be read ({error})") from None
+        raise Damaged(folder, "the folder's name is not seed-<number>", "rename or remove it") from None
+    given_up = failure_of(cell, root)
     if given_up is not None:
         stored.failures.append(given_up)
     elif is_finished(cell, root):
@@ -154,58 +135,32 @@ def _load_one(folder: Path, root: Path, stored: Stored) -> None:
 
 
 def _read_run(cell: Cell, folder: Path) -> Run:
-    try:
-        report, config = read_json(folder / "report.json"), read_json(folder / "config.json")
-    except RequestError as error:
-        raise _Damaged(folder, f"its record cannot be read ({error})") from None
-    if report.get("format") != FORMAT:
-        raise _Damaged(
-            folder / "report.json",
-            f"it has format {report.get('format')!r}, this version reads format {FORMAT}",
-            "render it with the version that wrote it, or run the cell again",
-        )
-    claimed = [report.get(name) for name in ("dataset", "recipe", "network", "seed")]
-    if claimed != [cell.dataset, cell.recipe, cell.network, cell.seed]:
-        raise _Damaged(folder / "report.json", f"it speaks of {claimed}", "move the folder to where it belongs")
-    if any(config.get(name) != report.get(name) for name in ("dataset", "recipe", "network", "seed")):
-        raise _Damaged(folder / "config.json", "it does not speak of the cell that report.json speaks of")
-    if not (folder / "history.csv").exists():
-        raise _Damaged(folder / "history.csv", "the file is missing")
-    per_image = _read_per_image(folder / "per_image.csv", config)
-    run = Run(cell, folder, config, report, per_image)
+    report, config = Report.read(folder / REPORT), Config.read(folder / CONFIG)
+    for document, name in ((report, REPORT), (config, CONFIG)):
+        if document.cell != cell:
+            raise Damaged(folder / name, f"it speaks of {document.cell}", "move the folder to where it belongs")
+    if not (folder / HISTORY).exists():
+        raise Damaged(folder / HISTORY, "the file is missing", RERUN)
+    run = Run(cell, folder, config, report, PerImage.read(folder / PER_IMAGE).by_id)
+    _compare_counts(run)
     _compare_metrics(run)
     return run
 
 
-def _read_per_image(path: Path, config: dict) -> pd.DataFrame:
-    try:
-        table = pd.read_csv(path, dtype={"id": str})
-        counts = table.set_index("id")[list(COUNT_COLUMNS)].astype(np.int64)
-    except FileNotFoundError:
-        raise _Damaged(path, "the file is missing") from None
-    except (ValueError, KeyError, pd.errors.ParserError) as error:
-        raise _Damaged(path, f"it is not a table of id, tp, fp, fn, tn ({error})") from None
-    try:
-        expected = config["split"]["sizes"]["test"]
-    except (KeyError, TypeError):
-        raise _Damaged(path.with_name("config.json"), "it does not tell the sizes of the splits") from None
-    if len(counts) != expected:
-        raise _Damaged(path, f"it has {len(counts)} rows where the test split has {expected}; it was truncated")
-    if counts.index.duplicated().any() or (counts < 0).any(axis=None):
-        raise _Damaged(path, "an id stands twice or a count is negative")
-    if counts.sum(axis=1).nunique() != 1:
-        raise _Damaged(path, "the four counts do not add up to the same number of pixels in every row")
-    return counts
+def _compare_counts(run: Run) -> None:
+    """per_image.csv must score what config.json says, every image at one size."""
+    path, expected = run.folder / PER_IMAGE, run.config.split.sizes.test
+    if len(run.per_image) != expected:
+        message = f"it has {len(run.per_image)} rows where the test split has {expected}; it was truncated"
+        raise Damaged(path, message, RERUN)
+    if len(np.unique(run.counts.sum(axis=1))) != 1:
+        raise Damaged(path, "the four counts do not add up to the same number of pixels in every row", RERUN)
 
 
 def _compare_metrics(run: Run) -> None:
     """report.json must say what per_image.csv says."""
     for metric in METRICS:
-        claimed = (run.report.get("metrics") or {}).get(metric.name)
-        if not isinstance(claimed, int | float) or not np.isfinite(claimed):
-            raise _Damaged(run.folder / "report.json", f"its metric {metric.name!r} is {claimed!r}, not a number")
-        if abs(claimed - run.metrics[metric.name]) > 1e-9:
-            raise _Damaged(
-                run.folder / "report.json",
-                f"its {metric.name} {claimed!r} is not the {run.metrics[metric.name]!r} that per_image.csv gives",
-            )
+        claimed, found = run.report.metrics.get(metric.name), run.metrics[metric.name]
+        if claimed is None or abs(claimed - found) > 1e-9:
+            message = f"its metrics.{metric.name} is {claimed}, not the {found!r} that per_image.csv gives"
+            raise Damaged(run.folder / REPORT, message, RERUN)

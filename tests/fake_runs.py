@@ -4,9 +4,9 @@ Counts, metrics and masks of a fake run agree with each other; the error shrinks
 to the image (all networks find the same ones hard), and a part of its own for each network and seed.
 """
 
-import json
 import shutil
 import zlib
+from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 from unittest import mock
@@ -16,10 +16,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from results import files, published
-from results.cell import Cell
-from results.metrics import COUNT_COLUMNS, per_image_mean, pooled
-from results.runs import FORMAT
+from results import complexity, profiles, published
+from results.cell import CONFIG, FAILED, HISTORY, MASKS, PER_IMAGE, REPORT, Cell
+from results.metrics import per_image_mean, pooled
+from results.profiles import KernelsSpread, Machine, Row, Spread
+from results.schema import Code, Config, GivenUp, History, Host, PerImage, Report, Sizes, Split
 
 SIZE = 64
 IMAGES = 40
@@ -87,80 +88,73 @@ def write_run(
     predicted = prediction(cell, skill, images)
     counts = counts_of(predicted, truth(dataset, images))
     folder = cell.folder(root)
-    files.write_json(folder / "config.json", _config(cell, images, label or network))
-    files.write_csv(folder / "history.csv", _history(cell, epochs))
-    table = pd.DataFrame(counts, columns=list(COUNT_COLUMNS))
-    table.insert(0, "id", ids(images))
-    files.write_csv(folder / "per_image.csv", table)
-    (folder / "masks").mkdir(exist_ok=True)
+    _config(cell, images, label or network).write(folder / CONFIG)
+    _history(cell, epochs).write(folder / HISTORY)
+    PerImage.of(ids(images), counts).write(folder / PER_IMAGE)
+    (folder / MASKS).mkdir(exist_ok=True)
     for name, mask in zip(ids(images)[:masks], predicted, strict=False):
-        Image.fromarray(mask).save(folder / "masks" / f"{name}.png")
-    files.write_json(folder / "report.json", _report(cell, counts, epochs, images))
+        Image.fromarray(mask).save(folder / MASKS / f"{name}.png")
+    _report(cell, counts, epochs, images).write(folder / REPORT)
     return folder
 
 
-def _split(images: int) -> dict:
-    sizes = {"train": 4 * images, "validation": images // 2, "test": images}
-    return {"rule": "paper", "selected_on": "validation", "scored_on": "test", "sizes": sizes}
+def _split(images: int) -> Split:
+    sizes = Sizes(train=4 * images, validation=images // 2, test=images)
+    return Split(rule="paper", selected_on="validation", scored_on="test", sizes=sizes)
 
 
-def _config(cell: Cell, images: int, label: str) -> dict:
-    return {
-        "format": FORMAT,
-        "dataset": cell.dataset,
-        "recipe": cell.recipe,
-        "recipe_settings": {"size": SIZE, "epochs": 4, "batch": 8},
-        "network": cell.network,
-        "label": label,
-        "venue": "test",
-        "seed": cell.seed,
-        "cross_entropy": "of probabilities, logarithms at least -100",
-        "fingerprint": "0" * 16,
-        "size": SIZE,
-        "split": _split(images),
-        "base_recipe": cell.recipe.partition("+")[0],
-        "deviations": [],
-    }
+def _config(cell: Cell, images: int, label: str) -> Config:
+    """As an earlier version wrote it, without the network's identity, the data and the engine."""
+    return Config(
+        format=Config.FORMAT,
+        **asdict(cell),
+        label=label,
+        venue="test",
+        deviations=(),
+        base_recipe=cell.recipe.partition("+")[0],
+        recipe_settings={"size": SIZE, "epochs": 4, "batch": 8},
+        cross_entropy="of probabilities, logarithms at least -100",
+        fingerprint="0" * 16,
+        size=SIZE,
+        split=_split(images),
+    )
 
 
-def _history(cell: Cell, epochs: int) -> pd.DataFrame:
+def _history(cell: Cell, epochs: int) -> History:
     epoch = np.arange(1, epochs + 1)
     loss = 0.4 + 0.6 / epoch + 0.01 * _rng(cell, "history").random(epochs)
     iou = 0.8 - 0.4 / epoch
     columns = {"epoch": epoch, "lr": 1e-3 / epoch, "train_loss": loss, "validation_loss": loss + 0.05}
-    return pd.DataFrame({**columns, "validation_miou": iou, "validation_dsc": 2 * iou / (1 + iou)})
+    return History(pd.DataFrame({**columns, "validation_miou": iou, "validation_dsc": 2 * iou / (1 + iou)}))
 
 
-def _report(cell: Cell, counts: np.ndarray, epochs: int, images: int) -> dict:
-    return {
-        "format": FORMAT,
-        "dataset": cell.dataset,
-        "recipe": cell.recipe,
-        "network": cell.network,
-        "seed": cell.seed,
-        "metrics": pooled(counts),
-        "per_image_mean": per_image_mean(counts),
-        "best_epoch": epochs,
-        "epochs": epochs,
-        "validation_loss": 0.5,
-        "split": _split(images),
-        "parameters": 28636,
-        "seconds": 60.0,
-        "images_per_second": 100.0,
-        "peak_memory_mb": 200.0,
-        "code": {"version": "0.1.0", "commit": "0" * 40, "dirty": False},
-        "torch": "2.0",
-        "python": "3.11",
-        "device": "cpu",
-        "host": {"machine": "x86_64", "cpus": 2},
-        "finished_at": "2025-01-01T00:00:00+00:00",
-    }
+def _report(cell: Cell, counts: np.ndarray, epochs: int, images: int) -> Report:
+    return Report(
+        format=Report.FORMAT,
+        **asdict(cell),
+        split=_split(images),
+        metrics=pooled(counts),
+        per_image_mean=per_image_mean(counts),
+        best_epoch=epochs,
+        epochs=epochs,
+        validation_loss=0.5,
+        parameters=28636,
+        seconds=60.0,
+        images_per_second=100.0,
+        peak_memory_mb=200.0,
+        code=Code(version="0.1.0", commit="0" * 40, dirty=False),
+        torch="2.0",
+        python="3.11",
+        device="cpu",
+        host=Host(machine="x86_64", cpus=2),
+        finished_at="2025-01-01T00:00:00+00:00",
+    )
 
 
 def write_failure(root: Path, network: str, seed: int, *, dataset: str = "isic2018", recipe: str = "paper") -> Path:
     """Write a seed that was given up; returns its folder."""
     folder = Cell(dataset, recipe, network, seed).folder(root)
-    files.write_json(folder / "failed.json", {"epoch": 17, "reason": "the loss is not finite"})
+    GivenUp(epoch=17, reason="the loss is not finite").write(folder / FAILED)
     return folder
 
 
@@ -211,31 +205,30 @@ def live_counts() -> dict[str, dict[str, int]]:
 def write_complexity(root: Path) -> Path:
     """Write complexity.csv with the fact sheets' counts."""
     rows = [{"network": name, **counts, "input": "1x3x256x256"} for name, counts in live_counts().items()]
-    files.write_csv(root / "complexity.csv", pd.DataFrame(rows))
-    return root / "complexity.csv"
+    path = root / complexity.FILE
+    complexity.ComplexityTable(pd.DataFrame(rows)).write(path)
+    return path
 
 
 def write_profile(root: Path, machine: str = "quiet-box", networks: tuple[str, ...] = ("unet", "aulunet_v3")) -> Path:
     """Write a profile of one machine, on its CPU."""
+    kernels = {"kernels_latency_ms": KernelsSpread(median=4.0, q25=3.5, q75=5.0, n=30, numba="0.60")}
     rows = [
-        {
-            "network": network,
-            "device": "cpu",
-            "size": 256,
-            "threads": 2,
-            "latency_ms": {"median": 20.0 + k, "q25": 19.0 + k, "q75": 22.0 + k, "n": 30},
-            "throughput_ips": {"median": 60.0 - k, "q25": 58.0 - k, "q75": 61.0 - k, "n": 10},
-            "peak_memory_mb": 300.0 + k,
-            "weights_kb": 120.0 + k,
-            # A row measured before there were kernels has no such field.
-            **({"kernels_latency_ms": {"median": 4.0, "q25": 3.5, "q75": 5.0, "n": 30, "numba": "0.60"}} if k else {}),
-        }
+        Row(
+            network=network,
+            device="cpu",
+            size=256,
+            threads=2,
+            latency_ms=Spread(median=20.0 + k, q25=19.0 + k, q75=22.0 + k, n=30),
+            throughput_ips=Spread(median=60.0 - k, q25=58.0 - k, q75=61.0 - k, n=10),
+            peak_memory_mb=300.0 + k,
+            weights_kb=120.0 + k,
+            **(kernels if k else {}),  # a row measured before there were kernels has no such field
+        )
         for k, network in enumerate(networks)
     ]
-    description = {"name": machine, "cpu": "x86_64", "cores": 2, "memory_gb": 8, "device": "cpu", "torch": "2.0"}
-    path = root / "profiles" / f"{machine}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"format": 1, "machine": description, "rows": rows}), encoding="utf-8")
+    path = profiles.path_of(root, machine)
+    profiles.write(path, Machine(name=machine, cpu="x86_64", cores=2, memory_gb=8, device="cpu", torch="2.0"), rows)
     return path
 
 

@@ -13,6 +13,7 @@ from baselines.selective_scan import scan_flops, selective_scan
 from benchmarks.measuring import complexity
 from benchmarks.networks import registry
 from benchmarks.networks.entry import Entry, OneOf
+from results import complexity as stored_counts
 from results import files
 from results.errors import RequestError
 from results.published import published_table
@@ -236,9 +237,9 @@ def test_counting_leaves_the_network_as_it_was() -> None:
 
 
 def test_write_keeps_what_table_says(tmp_path) -> None:
-    written = complexity.write(tmp_path / "complexity.csv", complexity.table(["aulunet_v3"]), ["aulunet_v3"])
-    read = complexity.read(tmp_path / "complexity.csv")
-    assert tuple(read.columns) == complexity.COLUMNS
+    written = stored_counts.update(tmp_path / "complexity.csv", complexity.table(["aulunet_v3"]), ["aulunet_v3"])
+    read = stored_counts.ComplexityTable.read(tmp_path / "complexity.csv").rows
+    assert tuple(read.columns) == stored_counts.COLUMNS
     pd.testing.assert_frame_equal(read, written, check_dtype=False)
     assert int(read.parameters[0]) == 28_636
 
@@ -246,18 +247,18 @@ def test_write_keeps_what_table_says(tmp_path) -> None:
 def test_write_replaces_only_the_rows_that_were_counted(tmp_path, counted: pd.DataFrame) -> None:
     path = tmp_path / "complexity.csv"
     moved = complexity.table(["malunet"]).assign(flops=1)
-    complexity.write(path, moved, registry.names())  # no file yet: the other rows are this checkout's
+    stored_counts.update(path, moved, registry.names())  # no file yet: the other rows are this checkout's
     lines, committed = path.read_text().splitlines(), (files.HOME / "complexity.csv").read_text().splitlines()
     assert [a.split(",")[0] for a, b in zip(lines, committed, strict=True) if a != b] == ["malunet"]
-    complexity.write(path, counted.loc[["unet", "malunet"]].reset_index(), registry.names())
+    stored_counts.update(path, counted.loc[["unet", "malunet"]].reset_index(), registry.names())
     assert path.read_text() == (files.HOME / "complexity.csv").read_text()
     path.write_text("not a table\n\x00")
-    with pytest.raises(RequestError, match=r"complexity\.csv cannot be read"):
-        complexity.write(path, moved, registry.names())
+    with pytest.raises(RequestError, match=r"complexity\.csv: it is not a table"):
+        stored_counts.update(path, moved, registry.names())
 
 
 def test_the_committed_counts_are_what_the_code_counts(counted: pd.DataFrame) -> None:
-    stored = complexity.read(files.HOME / "complexity.csv").set_index("network")
+    stored = stored_counts.ComplexityTable.read(files.HOME / "complexity.csv").rows.set_index("network")
     pd.testing.assert_frame_equal(stored, counted, check_dtype=False)
     assert not counted["notes"].any()
 

@@ -12,11 +12,12 @@ from typer.testing import CliRunner
 from benchmarks import datasets
 from benchmarks.cli import run
 from benchmarks.cli.app import app
-from benchmarks.datasets import loading, store
+from benchmarks.datasets import loading
 from benchmarks.protocol.recipe import Recipe
 from benchmarks.runner import save_run
 from results import data_sets
 from results.cell import Cell
+from results.schema import DataRecord
 from tests import dataset_files as fake
 
 
@@ -61,7 +62,7 @@ def as_an_earlier_version_wrote_it(prepared: datasets.PreparedSet) -> None:
 def test_originals_and_soft_pixels_are_recorded(source: Path) -> None:
     prepared = prepare(source)
     assert 0 < soft_share(prepared.masks) < 1
-    assert prepared.data == {"soft_share": pytest.approx(soft_share(prepared.masks)), "originals": ORIGINALS}
+    assert prepared.data.content() == {"soft_share": pytest.approx(soft_share(prepared.masks)), "originals": ORIGINALS}
     assert datasets.load("isic2018", 16).data == prepared.data
 
 
@@ -74,37 +75,37 @@ def test_one_original_that_is_large_enough_suffices(source: Path) -> None:
 def test_masks_that_are_not_scaled_have_no_soft_pixels(source: Path, tmp_path: Path) -> None:
     plain = fake.as_folder(fake.files("images", "masks", side=(32, 32)), tmp_path / "plain")
     data = prepare(plain, 32).data
-    assert data["soft_share"] == data["originals"]["soft_share"] == 0
+    assert data.soft_share == data.originals.soft_share == 0
 
 
 def test_a_derived_set_keeps_its_originals_and_counts_its_own_masks(source: Path) -> None:
     prepared, derived = prepare(source), datasets.load("isic2018", 8)
-    assert derived.data["originals"] == ORIGINALS
-    assert derived.data["soft_share"] == pytest.approx(soft_share(derived.masks))
-    assert derived.data["soft_share"] > prepared.data["soft_share"]
+    assert derived.data.content()["originals"] == ORIGINALS
+    assert derived.data.soft_share == pytest.approx(soft_share(derived.masks))
+    assert derived.data.soft_share > prepared.data.soft_share
 
 
 def test_a_set_of_an_earlier_version_stays_usable_until_it_is_prepared_again(source: Path) -> None:
     prepared = prepare(source)
     as_an_earlier_version_wrote_it(prepared)
     old, derived = datasets.load("isic2018", 16), datasets.load("isic2018", 8)
-    assert old.data == {"soft_share": None, "originals": None}
-    assert derived.data["originals"] is None
+    assert old.data.content() == {"soft_share": None, "originals": None}
+    assert derived.data.originals is None
     assert prepare(source).fingerprint == prepared.fingerprint
     again = datasets.load("isic2018", 8)
-    assert again.data["originals"] == ORIGINALS
+    assert again.data.content()["originals"] == ORIGINALS
     assert again.fingerprint == derived.fingerprint
 
 
 def test_a_derived_set_of_an_earlier_version_follows(source: Path) -> None:
     prepare(source)
     as_an_earlier_version_wrote_it(datasets.load("isic2018", 8))
-    assert datasets.load("isic2018", 8).data["originals"] == ORIGINALS
+    assert datasets.load("isic2018", 8).data.content()["originals"] == ORIGINALS
 
 
 def test_drawn_pictures_say_so_and_earlier_ones_are_drawn_again(source: Path) -> None:
     drawn = datasets.load("synthetic", 16)
-    assert drawn.data == {"soft_share": pytest.approx(soft_share(drawn.masks)), "originals": "drawn"}
+    assert drawn.data.content() == {"soft_share": pytest.approx(soft_share(drawn.masks)), "originals": "drawn"}
     as_an_earlier_version_wrote_it(drawn)
     again = datasets.load("synthetic", 16)
     assert again.data == drawn.data
@@ -124,7 +125,7 @@ def test_every_run_records_the_data(source: Path, tmp_path: Path) -> None:
     prepared, cell = prepare(source), Cell("isic2018", "paper+size=16", "unet", 1)
     save_run.begin(cell, prepared, Recipe(size=16), tmp_path)
     config = json.loads((cell.folder(tmp_path) / "config.json").read_text())
-    assert config["data"] == prepared.data
+    assert config["data"] == prepared.data.content()
     del config["data"]
     (cell.folder(tmp_path) / "config.json").write_text(json.dumps(config))
     save_run.begin(cell, prepared, Recipe(size=16), tmp_path)  # a folder begun by an earlier version goes on
@@ -157,20 +158,18 @@ def test_a_size_that_would_eat_the_memory_is_refused(size: int) -> None:
 
 
 def test_words_for_what_was_recorded() -> None:
-    same = {"formats": {"JPEG": 6}, "width": dict.fromkeys(("min", "median", "max"), 256), "soft_share": 0.0}
-    data = {"soft_share": 0.0123, "originals": same | {"height": same["width"]}}
+    side = dict.fromkeys(("min", "median", "max"), 256)
+    same = {"images": 6, "formats": {"JPEG": 6}, "width": side, "height": side, "soft_share": 0.0}
+    data = DataRecord.model_validate({"soft_share": 0.0123, "originals": same})
     assert data_sets.originals_in_words(data) == "JPEG, 256 x 256 px"
     assert data_sets.masks_in_words(data) == "0 and 255 only"
     assert data_sets.trained_masks_in_words(data) == "1.23 % soft"
     assert data_sets.came_scaled(data)
-    assert not data_sets.came_scaled({"originals": same | {"height": {"min": 1, "median": 256, "max": 257}}})
-    drawn = {"soft_share": 0.5, "originals": "drawn"}
+    taller = same | {"height": {"min": 1, "median": 256, "max": 257}}
+    assert not data_sets.came_scaled(DataRecord.model_validate({"originals": taller}))
+    drawn = DataRecord(soft_share=0.5, originals="drawn")
     assert data_sets.originals_in_words(drawn) == "drawn"
-    for nothing in (None, {"soft_share": None, "originals": None}):
+    for nothing in (None, DataRecord(soft_share=None, originals=None)):
         assert data_sets.originals_in_words(nothing) == "not recorded"
         assert data_sets.masks_in_words(nothing) == data_sets.trained_masks_in_words(nothing) == "not recorded"
         assert not data_sets.came_scaled(nothing)
-
-
-def test_facts_of_nothing() -> None:
-    assert store.facts({}) == {"soft_share": None, "originals": None}

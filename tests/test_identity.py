@@ -195,7 +195,7 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path, monkeypatch):
     [
         ("recipe settings", {"recipe_settings": {"lr": 0.5}}),
         ("fingerprint", {"fingerprint": "other"}),
-        ("split", {"split": {"rule": "sorted"}}),
+        ("split", {"split": {"rule": "sorted", "sizes": {"train": 64, "validation": 16, "test": 32}}}),
     ],
 )
 def test_a_folder_begun_under_other_settings_is_refused(tmp_path, what, changed):

@@ -18,6 +18,7 @@ from benchmarks.training import kernels
 from benchmarks.training.engine import installed
 from reports.evidence import load_everything
 from results.errors import RequestError
+from results.profiles import Row
 
 CPU = torch.device("cpu")
 TINY = Effort(warmup=1, passes=3, at_least=2, seconds=0.5)
@@ -67,8 +68,8 @@ def test_reports_can_read_it(tmp_path: Path) -> None:
     evidence = load_everything(tmp_path)
     assert not [problem for problem in evidence.problems if "profiles" in str(problem.path)]
     (profile,) = evidence.profiles
-    assert profile.machine["name"] == "Test box"
-    assert profile.rows[0]["network"] == "aulunet_v3"
+    assert profile.machine.name == "Test box"
+    assert profile.rows[0].network == "aulunet_v3"
 
 
 def test_rows_are_replaced_and_others_stay(tmp_path: Path) -> None:
@@ -108,10 +109,10 @@ def truncate(text: str) -> str:
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (spoil_format, "has format 2, this version writes format 1; move the file away"),
+        (spoil_format, "it has format 2, which is newer than this version reads .*; move the file away"),
         (spoil_torch, r"another machine or software \(torch differ\); move the file away"),
-        (spoil_row, "is not a profile .*; move the file away"),
-        (truncate, "is not a profile .*; move the file away"),
+        (spoil_row, "it has no rows.0.threads; move the file away"),
+        (truncate, "it is not JSON .*; move the file away"),
     ],
 )
 def test_a_file_that_cannot_be_continued_is_named(tmp_path: Path, spoil: Callable[[str], str], message: str) -> None:
@@ -120,7 +121,7 @@ def test_a_file_that_cannot_be_continued_is_named(tmp_path: Path, spoil: Callabl
     text = path.read_text()
     path.write_text(spoil(text))
     assert path.read_text() != text
-    with pytest.raises(RequestError, match=f"test-box.json .*{message}"):
+    with pytest.raises(RequestError, match=f"test-box.json: .*{message}"):
         measure(tmp_path)
     assert path.read_text() == spoil(text)
 
@@ -175,15 +176,15 @@ def test_settings_and_random_numbers_are_given_back(tmp_path: Path) -> None:
 
 
 def test_rows_are_announced_when_they_are_stored(tmp_path: Path) -> None:
-    announced: list[dict] = []
+    announced: list[Row] = []
 
-    def announce(row: dict) -> None:
+    def announce(row: Row) -> None:
         (path,) = (tmp_path / "profiles").iterdir()
-        assert json.loads(path.read_text())["rows"][-1] == row
+        assert json.loads(path.read_text())["rows"][-1] == row.content()
         announced.append(row)
 
     inference.profile(["aulunet_m4", "aulunet_v3"], CPU, tmp_path, size=32, threads=1, effort=TINY, announce=announce)
-    assert [row["network"] for row in announced] == ["aulunet_m4", "aulunet_v3"]
+    assert [row.network for row in announced] == ["aulunet_m4", "aulunet_v3"]
 
 
 def test_effort_bounds_the_passes() -> None:

@@ -167,7 +167,7 @@ def test_a_search_in_vain_is_told_from_none(tmp_path: Path, source: Path) -> Non
 
 def test_a_data_set_replaces_its_own_rows_only(tmp_path: Path) -> None:
     def row(dataset: str, test_id: str) -> dict:
-        return {"dataset": dataset, "split": "paper", "test_id": test_id, "kind": SAME_LESION}
+        return {"dataset": dataset, "split": "paper", "test_images": 9, "test_id": test_id, "kind": SAME_LESION}
 
     tables.write_pairs(tmp_path, "b", [row("b", "1")])
     tables.write_pairs(tmp_path, "a", [row("a", "2"), row("a", "3")])
@@ -182,13 +182,13 @@ def test_a_data_set_replaces_its_own_rows_only(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", ["", "a,b\n1,2\n", '"'])
 def test_a_damaged_table_is_one_sentence_with_its_cure(tmp_path: Path, content: str) -> None:
     (tmp_path / "near_duplicates.csv").write_text(content)
-    with pytest.raises(RequestError, match=r"near_duplicates\.csv .*--near-duplicates"):
+    with pytest.raises(RequestError, match=r"near_duplicates\.csv: .*--near-duplicates"):
         tables.pairs(tmp_path)
 
 
 def test_an_unknown_kind_is_refused(tmp_path: Path) -> None:
-    tables.write_pairs(tmp_path, "a", [{"dataset": "a", "split": "paper", "kind": "twin"}])
-    with pytest.raises(RequestError, match="a kind of pair that is not one of near-duplicate"):
+    tables.write_pairs(tmp_path, "a", [{"dataset": "a", "split": "paper", "test_images": 9, "kind": "twin"}])
+    with pytest.raises(RequestError, match=r"kind is .*, not one of near-duplicate"):
         tables.pairs(tmp_path)
 
 

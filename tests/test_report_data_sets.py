@@ -134,7 +134,7 @@ def test_a_damaged_table_is_a_problem_and_not_the_end(tmp_path: Path) -> None:
     (tmp_path / "near_duplicates.csv").write_text("a,b\n1,2\n")
     (problem,) = load_everything(tmp_path).problems
     assert problem.path == tmp_path / "near_duplicates.csv"
-    assert problem.message.startswith("it does not have the columns")
+    assert problem.message.startswith("it is not a table of")
     render(tmp_path, tmp_path / "rendered", {"html"})
     page = (tmp_path / "rendered" / "index.html").read_text(encoding="utf-8")
     assert "near_duplicates.csv" in page[page.index('<section id="problems"') :]

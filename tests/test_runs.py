@@ -121,7 +121,7 @@ def test_csv_keeps_full_precision(tmp_path: Path) -> None:
 def test_json_that_is_none_names_the_file(content: str, tmp_path: Path) -> None:
     path = tmp_path / "config.json"
     path.write_bytes(content.encode("latin-1"))
-    with pytest.raises(RequestError, match=r"config.json is not .*; delete its folder"):
+    with pytest.raises(RequestError, match=r"config.json: it is not .*; delete its folder"):
         files.read_json(path)
 
 

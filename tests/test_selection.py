@@ -41,7 +41,6 @@ from results import files, installation
 from results.cell import Cell
 from results.errors import RequestError
 from results.metrics import COUNT_COLUMNS, per_image_mean, pooled
-from results.runs import FORMAT
 from tests.test_reference_loop import IMAGES, MASKS
 
 CPU = torch.device("cpu")
@@ -127,7 +126,7 @@ def test_a_report_says_what_was_done(scored):
         assert 50 < memory < 50_000
         assert memory == round(memory, 1)
         expected = {
-            "format": FORMAT,
+            "format": 1,
             **vars(cell),
             "split": config["split"],
             "metrics": pooled(counts),
@@ -210,7 +209,7 @@ def test_a_folder_begun_alike_is_gone_on_with(prepared, tmp_path):
     path = CELLS[0].folder(tmp_path) / "config.json"
     config, entry = files.read_json(path), registry.entry("aulunet_v3")
     expected = {
-        "format": FORMAT,
+        "format": 1,
         **vars(CELLS[0]),
         "label": entry.label,
         "venue": entry.venue,

@@ -65,7 +65,7 @@ def _runs(root: Path, session: Session) -> Table:
     table = Table("data set", "recipe", "network", "seed", "mIoU %", "best epoch", "device", "finished")
     for each in stored.runs:
         cell, record = each.cell, each.report
-        best, device, when = (str(record.get(key, "-")) for key in ("best_epoch", "device", "finished_at"))
+        best, device, when = (str(told or "-") for told in (record.best_epoch, record.device, record.finished_at))
         shown = f"{each.metrics['miou'] * 100:.2f}"
         table.add_row(cell.dataset, cell.recipe, cell.network, str(cell.seed), shown, best, device, when)
     for failure in stored.failures:

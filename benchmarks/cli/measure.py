@@ -23,6 +23,7 @@ def count(context: typer.Context, network: Networks = None, plugin: Plugins = No
     """
     from benchmarks.measuring import complexity
     from benchmarks.networks import registry
+    from results.complexity import update
     from results.installation import results_root
 
     session, own = session_of(context), registry.names()
@@ -34,7 +35,7 @@ def count(context: typer.Context, network: Networks = None, plugin: Plugins = No
     _show_counts(counted, session)
     if any(name in own for name in names):
         path = results_root(results) / "complexity.csv"
-        complexity.write(path, counted, own)
+        update(path, counted, own)
         session.say_path(path)
 
 
@@ -69,16 +70,17 @@ def profile(
     from benchmarks.training import engine
     from results.catalogue import TABLE_1
     from results.installation import results_root
+    from results.profiles import Row
 
     session = session_of(context)
     load_plugins(plugin)
     headings = ("latency ms (batch 1)", "with CPU kernels", "images/s (batch 32)", "peak MB", "weights kB")
     table = Table("network", *headings)
 
-    def announce(row: dict) -> None:
-        spreads = (row["latency_ms"], row["kernels_latency_ms"], row["throughput_ips"])
-        medians = ("-" if each is None else f"{each['median']:.1f}" for each in spreads)
-        table.add_row(row["network"], *medians, f"{row['peak_memory_mb']:.0f}", f"{row['weights_kb']:.0f}")
+    def announce(row: Row) -> None:
+        spreads = (row.latency_ms, row.kernels_latency_ms, row.throughput_ips)
+        medians = ("-" if each is None else f"{each.median:.1f}" for each in spreads)
+        table.add_row(row.network, *medians, f"{row.peak_memory_mb:.0f}", f"{row.weights_kb:.0f}")
 
     with engine.announcing(session.say):
         path = inference.profile(

@@ -186,7 +186,7 @@ def _run_data_sets(
 
 def _say_what_is_unknown(prepared: "PreparedSet", session: Session) -> None:
     """Where an earlier version prepared the data set."""
-    if prepared.data["originals"] is None:
+    if prepared.data.originals is None:
         session.say(
             f"{prepared.name} was prepared by an earlier version, which did not record its originals: its runs will "
             f"say so. `python -m benchmarks data {prepared.name} --from PATH` records them and leaves the pixels as "
@@ -249,7 +249,7 @@ def _show_means(cells: "list[Cell]", root: Path, session: Session) -> None:
 
 def _mean_and_spread(fractions: list[float]) -> str:
     """Percent: "79.12 ±0.34", the spread being the standard deviation of at least two seeds."""
-    import numpy as np
+    from results.spread import mean_and_sd
 
-    values = np.array(fractions) * 100
-    return f"{values.mean():.2f}" + (f" ±{values.std(ddof=1):.2f}" if len(values) > 1 else "")
+    mean, sd = mean_and_sd([100 * fraction for fraction in fractions])
+    return f"{mean:.2f}" + ("" if sd is None else f" ±{sd:.2f}")

@@ -25,6 +25,7 @@ import numpy as np
 
 from benchmarks.datasets import splits
 from results.errors import RequestError
+from results.schema import DataRecord
 
 ENVIRONMENT = "LESION_BENCHMARKS_CACHE"
 UNFINISHED = ".unfinished-"
@@ -41,8 +42,8 @@ class PreparedSet:
     masks: np.ndarray  # (N, H, W) uint8, read-only, 0 background to 255 lesion
     fingerprint: str  # hex SHA-256 of size, ids and pixels
     folder: Path
-    data: dict
-    """`soft_share` of the masks and `originals`, as every run records them; see `facts`."""
+    data: DataRecord
+    """What is known of the files beyond their pixels, as every run records it."""
     _splits: dict[str, splits.Split] = field(default_factory=dict, repr=False)
 
     def split(self, rule: str) -> splits.Split:
@@ -90,13 +91,12 @@ def described(folder: Path) -> dict | None:
         return None
 
 
-def facts(about: dict) -> dict:
+def facts(about: dict) -> DataRecord:
     """What a prepared.json says of the data beyond its pixels; None where an earlier version did not record it.
 
-    `soft_share` is the share of mask pixels that are neither 0 nor 255 at the prepared size; `originals` the summary of
-    the files (see originals.py), or "drawn".
+    Raises ValueError where it says something else.
     """
-    return {"soft_share": about.get("soft_share"), "originals": about.get("originals")}
+    return DataRecord.model_validate({"soft_share": about.get("soft_share"), "originals": about.get("originals")})
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""What a network costs, in the counts that the field mixes; every column of results/complexity.csv names its counter.
+"""What a network costs, in the counts that the field mixes; every count names its counter.
 
 * parameters: all elements of all parameters.
 * thop_parameters, thop_macs: what the paper's counter sees, by the rules in thop_rules.py beside this file. thop
@@ -23,7 +23,6 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -35,7 +34,7 @@ from baselines.selective_scan import scan_flops, selective_scan
 from benchmarks.measuring.thop_rules import thop_counting
 from benchmarks.measuring.true_flops import OUTSIDE, true_flops, works
 from benchmarks.networks import registry
-from results import files
+from results.complexity import COLUMNS, COUNTS
 from results.errors import RequestError
 
 SIZE = 256  # px, that of Table 1
@@ -59,8 +58,7 @@ class Complexity:
     """Sentences: what a counter did not see, and why one failed."""
 
 
-COUNTS = tuple(field.name for field in fields(Complexity) if field.name != "notes")
-COLUMNS = ("network", *COUNTS, "input", "notes")  # of results/complexity.csv
+assert (*COUNTS, "notes") == tuple(field.name for field in fields(Complexity)), "the file has other counts"
 
 
 def count(network: nn.Module, images: Tensor, hidden_from_thop: tuple[type[nn.Module], ...] = ()) -> Complexity:
@@ -140,35 +138,6 @@ def _row(name: str) -> dict[str, Any]:
         raise RequestError(f"{cause}; it must take images of 1x3x{SIZE}x{SIZE} in eval mode.") from error
     numbers = {column: getattr(counted, column) for column in COUNTS}
     return {"network": name, **numbers, "input": f"1x3x{SIZE}x{SIZE}", "notes": " ".join(counted.notes)}
-
-
-def write(path: Path, counted: pd.DataFrame, names: list[str]) -> pd.DataFrame:
-    """Put the rows of `table` into the CSV, atomically, in the order of `names`, and return its content.
-
-    Rows of other networks stay as they are; where there is no file they are those of this checkout, so that the file
-    holds every network. Rows of networks that are not in `names` go. Raises RequestError for a file that cannot be
-    read.
-    """
-    source, rows = path if path.exists() else files.HOME / "complexity.csv", counted
-    if source.exists() and not set(names) <= set(counted["network"]):
-        stored = read(source)
-        rows = pd.concat([stored[~stored["network"].isin(counted["network"])], counted])
-    rows = rows[rows["network"].isin(names)]
-    rows = rows.sort_values("network", key=lambda column: column.map(names.index)).reset_index(drop=True)
-    files.write_csv(path, rows)
-    return rows
-
-
-def read(path: Path) -> pd.DataFrame:
-    """The CSV as `table` gives it. Raises RequestError where it is damaged."""
-    try:
-        stored = pd.read_csv(path, dtype=dict.fromkeys(COUNTS, "Int64"))
-        if lacking := {"network", *COUNTS} - set(stored.columns):
-            raise ValueError(f"no column {min(lacking)}")
-    except ValueError as error:
-        cure = "delete it and run python -m benchmarks count"
-        raise RequestError(f"{path} cannot be read ({_one_line(error)}); {cure}.") from None
-    return stored.reindex(columns=COLUMNS).astype({"notes": object}).fillna({"notes": ""})
 
 
 # The network that is counted

@@ -1,21 +1,11 @@
 """Latency, throughput, memory and weights of networks in inference, on the machine at hand.
 
-One file per machine, results/profiles/<machine>.json, since such numbers must never be mixed across machines:
-
-    {"format": 1,
-     "machine": {"name", "cpu", "cores", "memory_gb", "device", "system", "python", "torch"},
-     "rows": [{"network", "device", "size", "threads",
-               "latency_ms": {"median", "q25", "q75", "n"}, "throughput_ips": {"median", "q25", "q75", "n"},
-               "kernels_latency_ms": {"median", "q25", "q75", "n", "numba"},
-               "peak_memory_mb", "weights_kb"}]}
-
-A row is one network on one device ("cpu" or "cuda") at one image size and one number of CPU threads (null on CUDA); it
-is replaced when measured again. Units: 1 MB = 1e6 bytes, 1 kB = 1e3 bytes.
+results/profiles.py has the file of a machine and its units; a row is measured again by replacing it.
 
 * latency_ms: wall time of a forward pass of one image; on CUDA until the device has finished it.
-* throughput_ips: images per second in batches of 32; null where a batch does not fit the device's memory.
+* throughput_ips: images per second in batches of 32; None where a batch does not fit the device's memory.
 * kernels_latency_ms: latency_ms of the same network run by the CPU kernels, which use one thread; with numba's version.
-  Null on CUDA and where numba is not installed; absent in files from before there were kernels.
+  None on CUDA and where numba is not installed.
 * peak_memory_mb: of a forward pass of one image, weights and image included. On CUDA with all that the allocator hands
   out. On CPU the bytes of all tensors that are alive at once, a lower bound that is the same on every machine: what a
   kernel allocates for itself is not seen. The resident set of the process would show that, but is mostly the library's.
@@ -24,7 +14,6 @@ is replaced when measured again. Units: 1 MB = 1e6 bytes, 1 kB = 1e3 bytes.
 All in eval mode and float32 (TF32 off), with random weights and images in [0, 255], after a warm-up.
 """
 
-import re
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator
@@ -44,10 +33,9 @@ from benchmarks.machine import cores, describe, settings_of_a_run, wait_for
 from benchmarks.networks import registry
 from benchmarks.training import kernels
 from benchmarks.training.engine import installed
-from results import files
 from results.errors import RequestError
+from results.profiles import KernelsSpread, Machine, Row, Spread, path_of, stored_rows, write
 
-FORMAT = 1
 THROUGHPUT_BATCH = 32  # images
 
 
@@ -74,7 +62,7 @@ def profile(
     threads: int | None = None,
     machine: str | None = None,
     effort: Effort = Effort(),
-    announce: Callable[[dict], object] = lambda row: None,
+    announce: Callable[[Row], object] = lambda row: None,
 ) -> Path:
     """Measure the networks one by one and keep each row in <root>/profiles/<machine>.json, whose path is returned.
 
@@ -82,9 +70,9 @@ def profile(
     default its processor, cores and GPU. announce: called with each row when it is stored.
     Raises RequestError for an unknown network, one that does not take the size, or a file of another machine or format.
     """
-    names, description = list(names), describe(machine)
-    path = root / "profiles" / f"{_slug(description['name'])}.json"
-    rows = _stored_rows(path, description)
+    names, description = list(names), Machine.model_validate(describe(machine))
+    path = path_of(root, description.name)
+    rows = stored_rows(path, description)
     for name in names:
         entry = registry.entry(name)
         if not entry.accepts(size):
@@ -92,37 +80,10 @@ def profile(
     with _settings(threads or cores()):
         for name in names:
             row = _measure(name, device, size, effort)
-            rows[_key(row)] = row
-            files.write_json(path, {"format": FORMAT, "machine": description, "rows": list(rows.values())})
+            rows[row.key] = row
+            write(path, description, list(rows.values()))
             announce(row)
     return path
-
-
-def _slug(name: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "machine"
-
-
-def _key(row: dict) -> tuple:
-    return tuple(row[name] for name in ("network", "device", "size", "threads"))
-
-
-def _stored_rows(path: Path, description: dict) -> dict[tuple, dict]:
-    """The rows measured before. Raises RequestError where the file is damaged, or of another machine or format."""
-    if not path.exists():
-        return {}
-    cure = "move the file away, or give this machine another name"
-    try:
-        content = files.read_json(path)
-        version, before = content["format"], content["machine"]
-        rows = {_key(row): row for row in content["rows"]}
-    except (RequestError, KeyError, TypeError) as error:
-        raise RequestError(f"{path} is not a profile ({type(error).__name__}); {cure}.") from None
-    if version != FORMAT:
-        raise RequestError(f"{path} has format {version!r}, this version writes format {FORMAT}; {cure}.")
-    if before != description:
-        changed = [key for key in before | description if before.get(key) != description.get(key)]
-        raise RequestError(f"{path} was measured on another machine or software ({', '.join(changed)} differ); {cure}.")
-    return rows
 
 
 @contextmanager
@@ -134,7 +95,7 @@ def _settings(threads: int) -> Iterator[None]:
         yield
 
 
-def _measure(name: str, device: torch.device, size: int, effort: Effort) -> dict:
+def _measure(name: str, device: torch.device, size: int, effort: Effort) -> Row:
     """One row of the file."""
     network = registry.build(name).eval()
     images = 255 * torch.rand(THROUGHPUT_BATCH, 3, size, size)
@@ -145,26 +106,26 @@ def _measure(name: str, device: torch.device, size: int, effort: Effort) -> dict
         rates = THROUGHPUT_BATCH / _time(network, images, effort)
     except torch.OutOfMemoryError:
         rates = None
-    return {
-        "network": name,
-        "device": device.type,
-        "size": size,
-        "threads": torch.get_num_threads() if device.type == "cpu" else None,
-        "latency_ms": _spread(1e3 * seconds),
-        "throughput_ips": None if rates is None else _spread(rates),
-        "kernels_latency_ms": _kernels_latency(network, images[:1], effort),
-        "peak_memory_mb": round(peak / 1e6, 3),
-        "weights_kb": round(weights_bytes(network) / 1e3, 3),
-    }
+    return Row(
+        network=name,
+        device=device.type,
+        size=size,
+        threads=torch.get_num_threads() if device.type == "cpu" else None,
+        latency_ms=Spread.of(1e3 * seconds),
+        throughput_ips=None if rates is None else Spread.of(rates),
+        kernels_latency_ms=_kernels_latency(network, images[:1], effort),
+        peak_memory_mb=round(peak / 1e6, 3),
+        weights_kb=round(weights_bytes(network) / 1e3, 3),
+    )
 
 
-def _kernels_latency(network: nn.Module, image: Tensor, effort: Effort) -> dict | None:
+def _kernels_latency(network: nn.Module, image: Tensor, effort: Effort) -> KernelsSpread | None:
     """Of the network, whose layers it swaps for good, run by the CPU kernels; None where they cannot run."""
     engine = installed()
     if image.is_cuda or engine is None:
         return None
     kernels.swap(network)
-    return {**_spread(1e3 * _time(network, image, effort)), "numba": engine.numba}
+    return KernelsSpread.of(1e3 * _time(network, image, effort), numba=engine.numba)
 
 
 def _time(network: nn.Module, images: Tensor, effort: Effort) -> np.ndarray:
@@ -182,12 +143,6 @@ def _passes(network: nn.Module, images: Tensor, at_most: int, at_least: int, lim
         wait_for(images.device)
         timed.append(time.perf_counter() - start)
     return timed
-
-
-def _spread(values: np.ndarray) -> dict:
-    """Median and quartiles to 5 digits, more than their noise, and how many there were."""
-    low, median, high = (float(f"{value:.5g}") for value in np.percentile(values, (25, 50, 75)))
-    return {"median": median, "q25": low, "q75": high, "n": len(values)}
 
 
 def weights_bytes(network: nn.Module) -> int:

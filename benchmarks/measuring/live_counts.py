@@ -13,10 +13,9 @@ from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import pandas as pd
-
 from benchmarks.datasets import cache_folder
 from results import files
+from results.complexity import ComplexityTable
 from results.errors import RequestError
 
 ROOT = Path(__file__).parents[2]
@@ -49,10 +48,7 @@ def live_counts(announce: Callable[[str, int, int], None]) -> Counts | None:
         table = complexity.table(names, lambda name: announce(name, names.index(name) + 1, len(names)))
     finally:
         torch.set_num_threads(threads)
-    counts = {
-        str(row["network"]): {column: int(row[column]) for column in complexity.COUNTS if pd.notna(row[column])}
-        for row in table.to_dict("records")
-    }
+    counts = ComplexityTable(table).by_network
     with contextlib.suppress(OSError):  # a folder that cannot be written costs time only
         files.write_json(path, {"counts": counts, "sha256": _digest(counts)})
     return counts

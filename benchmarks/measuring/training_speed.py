@@ -30,35 +30,20 @@ from benchmarks.protocol.recipe import Recipe
 from benchmarks.training.batches import ImageStore
 from benchmarks.training.cuda_graph import WARM_UP
 from benchmarks.training.engine import TORCH, Engine
+from results.spread import Quartiles
 
 TRACED_STEPS = 3  # a trace of more is slow to open
-
-
-@dataclass(frozen=True)
-class Spread:
-    """Median and quartiles of n rounds."""
-
-    median: float
-    low: float
-    high: float
-    n: int
-
-    @classmethod
-    def of(cls, values: np.ndarray) -> "Spread":
-        """Of one value per round, (n,)."""
-        low, median, high = np.percentile(values, (25, 50, 75))
-        return cls(float(median), float(low), float(high), len(values))
 
 
 @dataclass(frozen=True)
 class KernelGain:
     """The CPU kernels against torch: one seed alone on one thread, both in the same round."""
 
-    torch: Spread
+    torch: Quartiles
     """Training images per second with torch."""
-    step: Spread
+    step: Quartiles
     """Rate of the kernels' steps to torch's."""
-    evaluation: Spread
+    evaluation: Quartiles
     """The same of evaluating images."""
 
 
@@ -75,15 +60,15 @@ class Speed:
     seeds: tuple[int, ...]
     steps: int
     """Of each seed in a round."""
-    trainer: Spread
+    trainer: Quartiles
     """Images per second, all seeds together."""
-    alone: Spread
+    alone: Quartiles
     """Images per second of the trainer with the first seed only."""
-    reference: Spread
+    reference: Quartiles
     """Images per second."""
-    ratio: Spread
+    ratio: Quartiles
     """Trainer to reference of the same round."""
-    side_by_side: Spread
+    side_by_side: Quartiles
     """Trainer to one seed alone of the same round."""
     kernels: KernelGain | None
     """None where the trainer computes with torch."""
@@ -95,7 +80,7 @@ class Speed:
     """Bytes of a step of one group: on CUDA of all seeds, on CPU of one."""
     bandwidth: float
     """Bytes per second of a large copy on this device."""
-    step: Spread
+    step: Quartiles
     """Seconds of a step of that group, where nothing runs beside it."""
 
 
@@ -132,26 +117,26 @@ def measure(
         batch=recipe.batch,
         seeds=seeds,
         steps=steps,
-        trainer=Spread.of(trainer),
-        alone=Spread.of(alone),
-        reference=Spread.of(reference),
-        ratio=Spread.of(trainer / reference),
-        side_by_side=Spread.of(trainer / alone),
+        trainer=Quartiles.of(trainer),
+        alone=Quartiles.of(alone),
+        reference=Quartiles.of(reference),
+        ratio=Quartiles.of(trainer / reference),
+        side_by_side=Quartiles.of(trainer / alone),
         kernels=_kernel_gain(seconds, images) if engine.kernels else None,
         shares=shares,
         loss_difference=float(np.abs(np.divide(first["trainer"], first["reference"]) - 1).max()),
         traffic=memory_traffic.of_step(network, group, recipe),
         bandwidth=copied,
-        step=Spread.of(seconds[side] / steps),
+        step=Quartiles.of(seconds[side] / steps),
     )
 
 
 def _kernel_gain(seconds: dict[str, np.ndarray], images: int) -> KernelGain:
     """seconds: of each round, by side; images: of a round."""
     return KernelGain(
-        Spread.of(images / seconds["torch"]),
-        Spread.of(seconds["torch"] / seconds["alone"]),
-        Spread.of(seconds["evaluation, torch"] / seconds["evaluation"]),
+        Quartiles.of(images / seconds["torch"]),
+        Quartiles.of(seconds["torch"] / seconds["alone"]),
+        Quartiles.of(seconds["evaluation, torch"] / seconds["evaluation"]),
     )
 
 
@@ -180,7 +165,7 @@ def write_trace(
 def render(speed: Speed) -> str:
     """The measurement in a few lines of text."""
 
-    def spread(of: Spread, unit: str, digits: int) -> str:
+    def spread(of: Quartiles, unit: str, digits: int) -> str:
         return f"{of.median:.{digits}f}{unit} ({of.low:.{digits}f} to {of.high:.{digits}f})"
 
     shares = ", ".join(f"{phase} {share * 100:.0f} %" for phase, share in speed.shares.items())

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 from PIL import Image
@@ -21,11 +22,11 @@ from benchmarks.training.checkpoint import CHECKPOINT
 from benchmarks.training.engine import TORCH, Engine
 from benchmarks.training.replicas import Replicas, scored_network
 from results import files
-from results.cell import Cell
+from results.cell import CONFIG, FAILED, HISTORY, MASKS, PER_IMAGE, REPORT, WEIGHTS, Cell
 from results.errors import RequestError
 from results.installation import code_version
-from results.metrics import COUNT_COLUMNS, per_image_mean, pooled
-from results.runs import FORMAT
+from results.metrics import per_image_mean, pooled
+from results.schema import Code, Config, EngineRecord, GivenUp, History, Host, PerImage, Report, Sizes, Split
 
 PRECISIONS = {"fp32": "fp32, TF32 off", "bf16": "bf16 autocast; weights, loss and AdamW fp32, TF32 off"}
 
@@ -35,41 +36,45 @@ def begin(cell: Cell, prepared: PreparedSet, recipe: Recipe, root: Path, engine:
 
     engine: of a cell of which nothing was trained yet. One that was goes on with its own.
     """
-    entry, split = registry.entry(cell.network), prepared.split(recipe.split)
-    sizes = {"train": len(split.train), "validation": len(split.validation), "test": len(split.test)}
-    config = {
-        "format": FORMAT,
-        **asdict(cell),
-        "label": entry.label,
-        "venue": entry.venue,
-        "paper": entry.paper,
-        "upstream": entry.upstream,
-        "identity": identity(cell.network),
-        "deviations": list(entry.deviations),
-        "base_recipe": recipe.base,
-        "recipe_settings": asdict(recipe),
-        "cross_entropy": losses.CROSS_ENTROPY,
-        "fingerprint": prepared.fingerprint,
-        "size": prepared.size,
-        "data": prepared.data,
-        "split": {"rule": recipe.split, "selected_on": "validation", "scored_on": "test", "sizes": sizes},
-        "engine": engine_of(cell, root, engine).record(),
-        "code": code_version(),
-    }
     one_identity(cell, root)
-    path = cell.folder(root) / "config.json"
+    path, config = cell.folder(root) / CONFIG, _config(cell, prepared, recipe, engine_of(cell, root, engine))
     if not path.exists():
-        files.write_json(path, config)
+        config.write(path)
         return
-    before = files.read_json(path)
+    before = Config.read(path)
     for key in ("recipe_settings", "cross_entropy", "fingerprint", "split"):
-        if before.get(key) != config[key]:
+        if getattr(before, key) != getattr(config, key):
             raise RequestError(
                 f"{path} was begun with another {key.replace('_', ' ')}; move its folder away, or name another results "
                 "folder with --results."
             )
-    if before.get("engine") != config["engine"]:
-        files.write_json(path, before | {"engine": config["engine"]})
+    if before.engine != config.engine:
+        before.changed(engine=config.engine).write(path)
+
+
+def _config(cell: Cell, prepared: PreparedSet, recipe: Recipe, engine: Engine) -> Config:
+    """Every field of it."""
+    entry, split = registry.entry(cell.network), prepared.split(recipe.split)
+    sizes = Sizes(train=len(split.train), validation=len(split.validation), test=len(split.test))
+    return Config(
+        format=Config.FORMAT,
+        **asdict(cell),
+        label=entry.label,
+        venue=entry.venue,
+        paper=entry.paper,
+        upstream=entry.upstream,
+        identity=identity(cell.network),
+        deviations=tuple(entry.deviations),
+        base_recipe=recipe.base,
+        recipe_settings=asdict(recipe),
+        cross_entropy=losses.CROSS_ENTROPY,
+        fingerprint=prepared.fingerprint,
+        size=prepared.size,
+        data=prepared.data,
+        split=Split(rule=recipe.split, selected_on="validation", scored_on="test", sizes=sizes),
+        engine=EngineRecord(**engine.record()),
+        code=Code(**code_version()),
+    )
 
 
 def engine_of(cell: Cell, root: Path, new: Engine) -> Engine:
@@ -78,9 +83,10 @@ def engine_of(cell: Cell, root: Path, new: Engine) -> Engine:
     if not (folder / CHECKPOINT).exists():
         return new
     try:
-        return Engine.of_record(files.read_json(folder / "config.json").get("engine"))
+        begun = Config.read(folder / CONFIG).engine
+        return Engine.of_record(None if begun is None else begun.content())
     except ValueError as error:
-        raise RequestError(f"{folder / 'config.json'} cannot be continued ({error}); move its folder away.") from None
+        raise RequestError(f"{folder / CONFIG} cannot be continued ({error}); move its folder away.") from None
 
 
 def one_identity(cell: Cell, root: Path, *, finished: bool = False) -> None:
@@ -89,8 +95,8 @@ def one_identity(cell: Cell, root: Path, *, finished: bool = False) -> None:
     finished: this cell needs no more training, so that runs from before identities were recorded are fine.
     """
     now = identity(cell.network)
-    for path in sorted(cell.folder(root).parent.glob("seed-*/config.json")):
-        before = files.read_json(path).get("identity")
+    for path in sorted(cell.folder(root).parent.glob(f"seed-*/{CONFIG}")):
+        before = Config.read(path).identity
         if before == now or (finished and before is None):
             continue
         cure = f"move {path.parents[1]} away, or name another results folder with --results."
@@ -111,46 +117,48 @@ def finish(replicas: Replicas, cells: list[Cell], scores: Scores, root: Path) ->
     network = scored_network(replicas.name)
     for k, (cell, progress) in enumerate(zip(cells, replicas.progress, strict=True)):
         folder = cell.folder(root)
-        files.write_csv(folder / "history.csv", pd.DataFrame(progress.history))
+        History(pd.DataFrame(progress.history)).write(folder / HISTORY)
         if progress.failed_at is not None:
             reason = f"the loss of epoch {progress.failed_at} is not finite"
-            files.write_json(folder / "failed.json", {"epoch": progress.failed_at, "reason": reason})
+            GivenUp(epoch=progress.failed_at, reason=reason).write(folder / FAILED)
             continue
-        table = pd.DataFrame(scores.counts[k], columns=list(COUNT_COLUMNS))
-        files.write_csv(folder / "per_image.csv", table.assign(id=list(scores.ids))[["id", *COUNT_COLUMNS]])
+        counts = scores.counts[k]
+        PerImage.of(list(scores.ids), counts).write(folder / PER_IMAGE)
         weights = {name: replicas.best[name][k].contiguous().cpu() for name in network.state_dict()}
-        save_file(weights, folder / "weights.safetensors")
-        report = _report(replicas, k, table, sum(p.numel() for p in network.parameters()))
-        config = files.read_json(folder / "config.json")
-        begun = {name: config.get(name) for name in ("split", "identity")}
-        files.write_json(folder / "report.json", {"format": FORMAT, **asdict(cell), **begun, **report})
+        with files.replacing(folder / WEIGHTS) as partial:
+            save_file(weights, partial)
+        parameters = sum(parameter.numel() for parameter in network.parameters())
+        _report(Config.read(folder / CONFIG), replicas, k, counts, parameters).write(folder / REPORT)
 
 
-def _report(replicas: Replicas, k: int, table: pd.DataFrame, parameters: int) -> dict:
-    """The measured part of report.json for replica k."""
-    progress, counts = replicas.progress[k], table[list(COUNT_COLUMNS)].to_numpy()
-    peak = machine.peak_memory_mb(replicas.device)
-    return {
-        "metrics": pooled(counts),
-        "per_image_mean": per_image_mean(counts),
-        "best_epoch": progress.best_epoch,
-        "epochs": progress.epoch,
-        "validation_loss": progress.best_loss,
-        "parameters": parameters,
-        "seconds": round(progress.seconds, 3),
-        "seeds_side_by_side": len(replicas),
-        "images_per_second": round(progress.images / progress.seconds, 3),
-        "peak_memory_mb": None if peak is None else round(peak, 1),
-        "code": code_version(),
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "device": machine.device_name(replicas.device),
-        "engine": replicas.engine.record(),
-        "precision": PRECISIONS[replicas.recipe.precision],
-        "eager_because": replicas.eager_because,
-        "host": machine.host(),
-        "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
+def _report(config: Config, replicas: Replicas, k: int, counts: np.ndarray, parameters: int) -> Report:
+    """What was measured of replica k; counts: (N, 4)."""
+    progress, peak = replicas.progress[k], machine.peak_memory_mb(replicas.device)
+    return Report(
+        format=Report.FORMAT,
+        **asdict(config.cell),
+        split=config.split,
+        identity=config.identity,
+        metrics=pooled(counts),
+        per_image_mean=per_image_mean(counts),
+        best_epoch=progress.best_epoch,
+        epochs=progress.epoch,
+        validation_loss=progress.best_loss,
+        parameters=parameters,
+        seconds=round(progress.seconds, 3),
+        seeds_side_by_side=len(replicas),
+        images_per_second=round(progress.images / progress.seconds, 3),
+        peak_memory_mb=None if peak is None else round(peak, 1),
+        code=Code(**code_version()),
+        torch=str(torch.__version__),
+        python=platform.python_version(),
+        device=machine.device_name(replicas.device),
+        engine=EngineRecord(**replicas.engine.record()),
+        precision=PRECISIONS[replicas.recipe.precision],
+        eager_because=replicas.eager_because,
+        host=Host(**machine.host()),
+        finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
 
 
 def _write_masks(replicas: Replicas, cells: list[Cell], scores: Scores, root: Path) -> None:
@@ -158,6 +166,5 @@ def _write_masks(replicas: Replicas, cells: list[Cell], scores: Scores, root: Pa
     for name, masks in scores.masks.items():
         for cell, progress, mask in zip(cells, replicas.progress, masks, strict=True):
             if progress.failed_at is None:
-                path = cell.folder(root) / "masks" / f"{name}.png"
-                path.parent.mkdir(exist_ok=True)
-                Image.fromarray(mask).save(path, optimize=True)
+                with files.replacing(cell.folder(root) / MASKS / f"{name}.png") as partial:
+                    Image.fromarray(mask).save(partial, "PNG", optimize=True)

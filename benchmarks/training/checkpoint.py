@@ -5,7 +5,6 @@ progress and the identity of its run in the header. Nothing random is stored: al
 """
 
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from torch import Tensor
 from benchmarks.networks.identity import identity as network_identity
 from benchmarks.training.progress import Progress
 from benchmarks.training.replicas import Replicas
+from results import files
 from results.cell import Cell
 from results.errors import RequestError
 
@@ -40,16 +40,11 @@ def path_of(cell: Cell, root: Path) -> Path:
 
 def save(replicas: Replicas, paths: list[Path], identities: list[Identity]) -> None:
     """Write one file for each replica. All are complete on disk before the first one takes its final name."""
-    partials = []
-    for k, (path, identity) in enumerate(zip(paths, identities, strict=True)):
-        header = {"identity": json.dumps(identity), "progress": json.dumps(asdict(replicas.progress[k]))}
-        tensors = {name: tensor[k].contiguous().cpu() for name, tensor in _stacks(replicas).items()}
-        partials.append(path.with_suffix(".partial"))
-        save_file(tensors, partials[-1], metadata=header)
-        with partials[-1].open("rb+") as file:
-            os.fsync(file.fileno())
-    for partial, path in zip(partials, paths, strict=True):
-        os.replace(partial, path)
+    with files.replacing_all(paths) as partials:
+        for k, (partial, identity) in enumerate(zip(partials, identities, strict=True)):
+            header = {"identity": json.dumps(identity), "progress": json.dumps(asdict(replicas.progress[k]))}
+            tensors = {name: tensor[k].contiguous().cpu() for name, tensor in _stacks(replicas).items()}
+            save_file(tensors, partial, metadata=header)
 
 
 def epochs_done(path: Path, identity: Identity) -> int:

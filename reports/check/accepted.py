@@ -11,15 +11,15 @@ import pandas as pd
 
 from reports.comparison.join import measure
 from reports.evidence import by_network
-from results import files
+from results.accepted import Accepted
 from results.errors import RequestError
 from results.metrics import METRICS
 from results.runs import Run
 
 TOLERANCE = 0.0001  # 0.01 point, the last digit of every published metric
 ROUNDING = 1e-12  # of writing a number and reading it again
-KEYS = ["dataset", "recipe", "network", "metric"]
-COLUMNS = [*KEYS, "mean", "n", "tolerance"]
+KEYS = list(Accepted.KEY)
+COLUMNS = Accepted.names()
 
 
 def accept(runs: Iterable[Run], path: Path) -> list[str]:
@@ -28,7 +28,7 @@ def accept(runs: Iterable[Run], path: Path) -> list[str]:
     now = _stored(runs)
     known = before.index.intersection(now.index)
     now.loc[known, "tolerance"] = before.loc[known, "tolerance"]
-    files.write_csv(path, now.reset_index())
+    Accepted(now.reset_index()).write(path)
     changes = []
     for key in before.index.union(now.index):
         old, new = (float(table["mean"].get(key, float("nan"))) for table in (before, now))
@@ -74,12 +74,6 @@ def _stored(runs: Iterable[Run]) -> pd.DataFrame:
 
 def _read(path: Path) -> pd.DataFrame:
     """Raises RequestError where the file is missing or not a baseline."""
-    try:
-        table = pd.read_csv(path).set_index(KEYS)
-        if table.index.has_duplicates:
-            raise ValueError("a line stands twice")
-        return table[["mean", "n", "tolerance"]].astype(float)
-    except FileNotFoundError:
-        raise RequestError(f"{path} is missing; record a baseline with --accept first.") from None
-    except (KeyError, ValueError, pd.errors.ParserError) as error:
-        raise RequestError(f"{path} is not a baseline ({error}); record it again with --accept.") from None
+    if not path.exists():
+        raise RequestError(f"{path} is missing; record a baseline with --accept first.")
+    return Accepted.read(path).rows.set_index(KEYS)[["mean", "n", "tolerance"]].astype(float)

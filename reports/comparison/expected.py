@@ -104,6 +104,6 @@ def _others(dataset: str, recipe: str, evidence: Evidence) -> dict[str, tuple[st
     found = {network: (network, "") for network in here}
     for run in evidence.runs:
         if (run.cell.dataset, run.cell.recipe) == (dataset, recipe):
-            found[run.cell.network] = (str(run.config.get("label", run.cell.network)), str(run.config.get("venue", "")))
+            found[run.cell.network] = (run.config.label or run.cell.network, run.config.venue or "")
     elsewhere |= set(LAYOUTS["table1"].extras)
     return {network: names for network, names in found.items() if network not in elsewhere}

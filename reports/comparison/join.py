@@ -7,13 +7,12 @@ paper's units: parameters in millions, operations in GFLOPs (its counter's multi
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import numpy as np
-
 from reports.comparison.expected import LAYOUTS, Line, lines, networks
 from reports.comparison.names import DAGGER, DATASETS, INTERPRETATIONS, NOTES, REFERENCE_ONLY, place
 from reports.comparison.verdict import AT_PRINTED_DIGITS, OUTSIDE, RECIPE, SEEDS, TOLERANCES, Verdict, verdict
 from reports.evidence import Documented, Evidence
 from results.runs import Failure, Run
+from results.spread import mean_and_sd
 
 
 @dataclass(frozen=True)
@@ -128,9 +127,8 @@ def measure(runs: Iterable[Run], metric: str) -> Measured | None:
     by_seed = {run.cell.seed: run.metrics[metric] for run in runs}
     if not by_seed:
         return None
-    values = np.array(list(by_seed.values()))
-    sd = float(values.std(ddof=1)) if len(values) > 1 else None
-    return Measured(float(values.mean()), sd, len(values), tuple(sorted(by_seed)))
+    mean, sd = mean_and_sd(list(by_seed.values()))
+    return Measured(mean, sd, len(by_seed), tuple(sorted(by_seed)))
 
 
 def compare_count(column: Count, published: float | None, network: str, evidence: Evidence) -> CountComparison:
@@ -236,7 +234,7 @@ def _block(name: str, dataset: str, recipe: str, evidence: Evidence) -> Block:
 
 def _settings(rows: list[Row]) -> list[str]:
     """What a recipe that is not the paper's trains with, as a sentence; none where no run is stored."""
-    settings: dict = next((run.config.get("recipe_settings", {}) for row in rows for run in row.runs), {})
+    settings: dict = next((run.config.recipe_settings for row in rows for run in row.runs), {})
     units = {"size": "px", "epochs": "epochs", "batch": "images per batch"}
     said = [f"{settings[name]} {unit}" for name, unit in units.items() if name in settings]
     return [f"Trained with {', '.join(said)}."] if said else []

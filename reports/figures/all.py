@@ -75,9 +75,9 @@ def _latencies(blocks: Sequence[Block], evidence: Evidence) -> list[Picture]:
     """One figure for each block, machine and device: they are never mixed."""
     pictures = []
     for profile in evidence.profiles:
-        for device in sorted({row["device"] for row in profile.rows}):
+        for device in sorted({row.device for row in profile.rows}):
             for block in blocks:
-                machine = profile.machine.get("name", profile.path.stem)
+                machine = profile.machine.name
                 words = f"Latency, {device.upper()} of {machine}"
                 name, title = _names(slug("latency", profile.path.stem, device), words, block)
                 pictures.append(latency(block, profile, device, name, title))

@@ -16,6 +16,7 @@ from matplotlib.ticker import MaxNLocator
 from reports.comparison.join import Block
 from reports.figures.picture import Picture, picture
 from reports.figures.style import BLUE, INK, ORANGE, style
+from results.errors import Damaged
 from results.runs import Problem, Run
 
 COLUMNS = ("epoch", "train_loss", "validation_loss", "validation_miou")
@@ -44,21 +45,17 @@ def histories(block: Block) -> tuple[list[History], list[Problem]]:
             try:
                 tables.append(_read(run))
                 runs.append(run)
-            except (OSError, ValueError, KeyError) as error:
-                message = f"no learning curve can be drawn from it ({error})"
-                problems.append(
-                    Problem(run.folder / "history.csv", message, "delete its folder and run the cell again")
-                )
+            except Damaged as damage:
+                message = f"no learning curve can be drawn from it ({damage.message})"
+                problems.append(Problem(damage.path, message, damage.cure))
         if tables:
             found.append(_history(row.marked_label, tables, runs))
     return found, problems
 
 
 def _read(run: Run) -> pd.DataFrame:
-    """Raises OSError, ValueError or KeyError where the history is missing, damaged or empty."""
+    """Raises Damaged where the history is missing, damaged or empty."""
     table = run.history()[list(COLUMNS)].astype(float)
-    if table.empty or not np.isfinite(table["epoch"]).all():
-        raise ValueError("it has no epochs")
     return table.set_index("epoch")
 
 
@@ -76,7 +73,7 @@ def _history(name: str, tables: Sequence[pd.DataFrame], runs: Sequence[Run]) -> 
         high = np.maximum.reduceat(np.where(known, over_seeds, -np.inf).max(axis=1), starts)
         values[column] = (mean, np.where(number > 0, low, np.nan), np.where(number > 0, high, np.nan))
     sizes = np.diff(np.append(starts, len(epochs)))
-    best = tuple(int(run.report.get("best_epoch", 0)) for run in runs)
+    best = tuple(run.report.best_epoch or 0 for run in runs)
     return History(name, np.add.reduceat(epochs, starts) / sizes, values, best)
 
 

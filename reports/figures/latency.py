@@ -11,11 +11,12 @@ from reports.figures.labels import Point
 from reports.figures.picture import Picture, picture
 from reports.figures.scatter import Mark, Pair, draw, key, pair_of, panel, summary
 from reports.figures.style import INK, style
+from results.profiles import Spread
 
 
 def latency(block: Block, profile: Profile, device: str, name: str, title: str) -> Picture | None:
     """Latency at batch 1, measured on one machine's device, against mIoU, with the Pareto fronts."""
-    measured = {row["network"]: row for row in profile.rows if row["device"] == device and row.get("latency_ms")}
+    measured = {row.network: row.latency_ms for row in profile.rows if row.device == device and row.latency_ms}
     rows = [row for row in block.rows if row.network in measured]
     pairs = [pair for row in rows if (pair := by_latency(row, measured[row.network], block.reference_only)).marks]
     if not pairs:
@@ -35,26 +36,22 @@ def latency(block: Block, profile: Profile, device: str, name: str, title: str) 
 
 def machine_words(profile: Profile, device: str) -> str:
     """The machine and how it was used, in words: latency is worth nothing without them."""
-    machine, row = profile.machine, next(row for row in profile.rows if row["device"] == device)
-    parts = [str(machine.get("name", profile.path.stem)), str(machine.get("cpu", ""))]
+    machine, row = profile.machine, next(row for row in profile.rows if row.device == device)
+    parts = [machine.name, machine.cpu or ""]
     if device != "cpu":
-        parts.append(str(machine.get("device", device)))
-    if row.get("threads"):
-        parts.append(f"{row['threads']} threads" if row["threads"] != 1 else "1 thread")
-    if row.get("size"):
-        parts.append(f"{row['size']} px")
-    if machine.get("torch"):
-        parts.append(f"torch {machine['torch']}")
+        parts.append(machine.device or device)
+    if row.threads:
+        parts.append(f"{row.threads} threads" if row.threads != 1 else "1 thread")
+    parts.append(f"{row.size} px")
+    if machine.torch:
+        parts.append(f"torch {machine.torch}")
     return ", ".join(part for part in parts if part)
 
 
-def by_latency(row: Row, profiled: dict, reference_only: bool) -> Pair:
-    """Both marks stand at the latency of the network's line in a profile."""
-    time = profiled["latency_ms"]
-    spread = None
-    if "q25" in time and "q75" in time:
-        spread = (max(time["median"] - time["q25"], 0.0), max(time["q75"] - time["median"], 0.0))
-    return pair_of(row, time["median"], time["median"], reference_only, spread)
+def by_latency(row: Row, time: Spread, reference_only: bool) -> Pair:
+    """Both marks stand at the network's latency."""
+    spread = (max(time.median - time.q25, 0.0), max(time.q75 - time.median, 0.0))
+    return pair_of(row, time.median, time.median, reference_only, spread)
 
 
 def pareto(marks: Sequence[Mark]) -> list[Mark]:

@@ -12,6 +12,7 @@ from reports.tables.grid import percent
 from results import data_sets, leakage
 from results.metrics import pooled
 from results.runs import Run
+from results.schema import DataRecord
 
 PARTS = {"train": "training", "validation": "validation", "test": "test"}
 FACT_HEADINGS = ("data set", "scaled to", "original images", "their masks", "masks as trained on", "fingerprint")
@@ -54,12 +55,12 @@ def data_facts(findings: Findings) -> DataFacts:
 
 def _add_facts(found: DataFacts, runs: Sequence[Run]) -> None:
     """One row per prepared set that runs were trained on; what one run recorded holds for all of its fingerprint."""
-    known: dict[str, dict] = {}
+    known: dict[str, DataRecord] = {}
     for run in runs:
-        data = run.config.get("data")
-        if isinstance(data, dict) and data.get("originals") is not None:
-            known.setdefault(str(run.config.get("fingerprint")), data)
-    sets = {(run.cell.dataset, run.config.get("size", 0), str(run.config.get("fingerprint", ""))) for run in runs}
+        data = run.config.data
+        if data is not None and data.originals is not None:
+            known.setdefault(run.config.fingerprint or "", data)
+    sets = {(run.cell.dataset, run.config.size or 0, run.config.fingerprint or "") for run in runs}
     for dataset, size, fingerprint in sorted(sets):
         data = known.get(fingerprint)
         words = (data_sets.originals_in_words(data), data_sets.masks_in_words(data))
@@ -116,7 +117,7 @@ def _scores(findings: Findings, pairs: pd.DataFrame) -> list[list[str]]:
     """mIoU of the stored counts with and without test images that have a pair, mean over seeds; weights unchanged."""
     rows = []
     for (dataset, recipe, network), mine in by_network(findings.evidence.runs).items():
-        rule = mine[0].config.get("split", {}).get("rule")
+        rule = mine[0].config.split.rule
         searched = pairs[(pairs["dataset"] == dataset) & (pairs["split"] == rule)]
         close = _ids(searched, leakage.NEAR_DUPLICATE)
         wider = close | _ids(searched, leakage.SAME_LESION)

@@ -8,6 +8,7 @@ from reports.comparison.names import DAGGER_NOTE
 from reports.evidence import Profile
 from reports.tables.cells import label_cell
 from reports.tables.grid import NOT_MEASURED, Column, Grid, GridRow, TableCell, slug
+from results.profiles import Spread
 
 
 def efficiency_grids(findings: Findings) -> list[Grid]:
@@ -37,18 +38,18 @@ def _efficiency_grid(profile: Profile, known: Mapping[str, Row]) -> Grid:
         Column("weights_kb", "Weights", "kB", "number"),
     ]
     order = {network: k for k, network in enumerate(known)}
-    measured = sorted(profile.rows, key=lambda row: (row["device"], order.get(row["network"], len(order))))
+    measured = sorted(profile.rows, key=lambda row: (row.device, order.get(row.network, len(order))))
     rows = []
     for row in measured:
-        cells = [label_cell(row["network"], known), TableCell(row["device"], row["device"])]
-        cells += [_plain(row.get(key), key) for key in ("size", "threads")]
-        cells += [_quartiles(row.get(key), key) for key in ("latency_ms", "kernels_latency_ms", "throughput_ips")]
-        cells += [_plain(row.get(key), key) for key in ("peak_memory_mb", "weights_kb")]
-        rows.append(GridRow(row["network"], cells))
+        cells = [label_cell(row.network, known), TableCell(row.device, row.device)]
+        cells += [_plain(getattr(row, key), key) for key in ("size", "threads")]
+        cells += [_quartiles(getattr(row, key), key) for key in ("latency_ms", "kernels_latency_ms", "throughput_ips")]
+        cells += [_plain(getattr(row, key), key) for key in ("peak_memory_mb", "weights_kb")]
+        rows.append(GridRow(row.network, cells))
     machine = profile.machine
-    title = f"Efficiency on {machine.get('name', profile.path.stem)}"
-    described = _machine(machine)
-    context = {"machine": machine.get("name", profile.path.stem)}
+    title = f"Efficiency on {machine.name}"
+    described = _machine(machine.content())
+    context = {"machine": machine.name}
     caption = f"Inference after warm-up, median (quartiles). {described}."
     return Grid(slug("efficiency", profile.path.stem), title, caption, columns, rows, [DAGGER_NOTE], context)
 
@@ -59,10 +60,10 @@ def _plain(value: float | None, key: str) -> TableCell:
     return TableCell(f"{value:.0f}" if float(value).is_integer() else f"{value:.1f}", value, data={key: value})
 
 
-def _quartiles(spread: dict | None, key: str) -> TableCell:
+def _quartiles(spread: Spread | None, key: str) -> TableCell:
     names = {"median": key, "q25": f"{key}_q25", "q75": f"{key}_q75", "n": f"{key}_n"}
     if spread is None:
         return TableCell(NOT_MEASURED, data=dict.fromkeys(names.values(), NOT_MEASURED))
-    text = f"{spread['median']:.1f} ({spread['q25']:.1f}-{spread['q75']:.1f})"
-    data = {name: spread[part] for part, name in names.items()}
-    return TableCell(text, spread["median"], data=data)
+    text = f"{spread.median:.1f} ({spread.q25:.1f}-{spread.q75:.1f})"
+    data = {name: getattr(spread, part) for part, name in names.items()}
+    return TableCell(text, spread.median, data=data)

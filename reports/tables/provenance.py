@@ -1,14 +1,14 @@
 """Where numbers come from: the stored runs in words, by block and network."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from reports.comparison.findings import Findings
 from reports.comparison.names import place
 from reports.comparison.verdict import SEEDS
 from reports.tables.grid import percent, slug
 from results.runs import Run
+from results.schema import Code, Host, Report
 
 HEADINGS = (
     "seed",
@@ -94,11 +94,11 @@ def _either(values: Iterable[str]) -> str:
 
 
 def _size(run: Run) -> str:
-    return f"{run.config['size']} px" if "size" in run.config else ""
+    return "" if run.config.size is None else f"{run.config.size} px"
 
 
 def _device(run: Run) -> str:
-    return str(run.report.get("device", ""))
+    return run.report.device or ""
 
 
 def _network(label: str, runs: Sequence[Run]) -> NetworkRuns:
@@ -122,37 +122,37 @@ def _network(label: str, runs: Sequence[Run]) -> NetworkRuns:
 def _run(run: Run) -> list[str]:
     """One line of the table of runs, in the order of HEADINGS."""
     report = run.report
-    code, host = report.get("code", {}), report.get("host", {})
-    commit = str(code.get("commit") or "no commit")[:10] + (" + changes" if code.get("dirty") else "")
+    code, host = report.code or Code(), report.host or Host()
+    commit = (code.commit or "no commit")[:10] + (" + changes" if code.dirty else "")
     return [
         str(run.cell.seed),
         percent(run.metrics["miou"]),
         percent(run.metrics["dsc"]),
-        f"{report.get('best_epoch', '?')} of {report.get('epochs', '?')}",
+        f"{report.best_epoch or '?'} of {report.epochs or '?'}",
         _device(run) or "not recorded",
-        _number(report.get("seconds")),
-        _number(report.get("images_per_second")),
-        _number(report.get("peak_memory_mb")),
+        _number(report.seconds),
+        _number(report.images_per_second),
+        _number(report.peak_memory_mb),
         _software(report),
-        str(report.get("python", "not recorded")),
+        report.python or "not recorded",
         _host(host),
-        f"{code.get('version', '')} {commit}".strip(),
-        str(report.get("finished_at", "not recorded")),
+        f"{code.version or ''} {commit}".strip(),
+        report.finished_at or "not recorded",
     ]
 
 
-def _host(host: Mapping) -> str:
+def _host(host: Host) -> str:
     """ "x86_64, 8 CPUs, 2 usable, 1 thread": of the machine, of the process, of the training."""
-    words = [str(host["machine"])] if "machine" in host else []
-    words += [f"{host['cpus']} CPUs"] if "cpus" in host else []
-    words += [f"{host['cores']} usable"] if "cores" in host else []
-    return ", ".join(words + ([_counted(host["threads"], "thread")] if "threads" in host else []))
+    words = [] if host.machine is None else [host.machine]
+    words += [] if host.cpus is None else [f"{host.cpus} CPUs"]
+    words += [] if host.cores is None else [f"{host.cores} usable"]
+    return ", ".join(words + ([] if host.threads is None else [_counted(host.threads, "thread")]))
 
 
-def _software(report: Mapping[str, Any]) -> str:
+def _software(report: Report) -> str:
     """torch's version; beside it numba's, where the run was computed by kernels."""
-    numba = (report.get("engine") or {}).get("numba")
-    return str(report.get("torch", "not recorded")) + (f", numba {numba}" if numba else "")
+    numba = report.engine and report.engine.numba
+    return (report.torch or "not recorded") + (f", numba {numba}" if numba else "")
 
 
 def _number(value: float | None) -> str:
@@ -162,18 +162,18 @@ def _number(value: float | None) -> str:
 def _common(runs: Sequence[Run]) -> list[str]:
     """What holds for all runs of a network: data, split, stored files."""
     facts = [
-        f"Data fingerprint {_either(str(run.config.get('fingerprint', '')) for run in runs)}.",
+        f"Data fingerprint {_either(run.config.fingerprint or '' for run in runs)}.",
         f"Split {_either(split_words(run) for run in runs)}.",
-        f"Parameters {_either(format(run.report['parameters'], ',') for run in runs if 'parameters' in run.report)}.",
+        f"Parameters {_either(format(number, ',') for run in runs if (number := run.report.parameters) is not None)}.",
         f"Stored in {runs[0].folder.parent.relative_to(runs[0].folder.parents[4]).as_posix()}/seed-<k>/.",
     ]
-    if "identity" in runs[0].config:
+    if runs[0].config.identity is not None:
         facts.insert(0, f"Identity of the network {runs[0].identity}.")
-    return facts + list(dict.fromkeys(str(s) for run in runs for s in run.config.get("deviations", ())))
+    return facts + list(dict.fromkeys(s for run in runs for s in run.config.deviations))
 
 
 def split_words(run: Run) -> str:
     """The split of a run in words: "paper: 1815 train, 259 validation, 520 test images"."""
-    split = run.config.get("split", {})
-    sizes = ", ".join(f"{size} {name}" for name, size in split.get("sizes", {}).items())
-    return f"{split.get('rule', 'of unknown rule')}: {sizes} images"
+    split = run.config.split
+    sizes = ", ".join(f"{size} {name}" for name, size in split.sizes.content().items())
+    return f"{split.rule}: {sizes} images"

@@ -67,7 +67,7 @@ def _protocol(findings: Findings) -> dict[str, object]:
     return {
         "splits": _splits(findings.evidence.runs),
         "share": _lesion_share(findings),
-        "recipes": {run.cell.recipe: run.config.get("recipe_settings", {}) for run in findings.evidence.runs},
+        "recipes": {run.cell.recipe: run.config.recipe_settings for run in findings.evidence.runs},
         "tolerances": [f"{100 * TOLERANCES[metric.name]:.1f} ({metric.heading})" for metric in METRICS],
         "tolerance_reason": TOLERANCE_REASON,
     }
@@ -77,9 +77,7 @@ def _differences(findings: Findings) -> dict[str, object]:
     """What the section on differences lists."""
     rows, label = findings.rows, findings.label
     recorded = (
-        (str(words), label(run.cell.network))
-        for run in findings.evidence.runs
-        for words in run.config.get("deviations", ())
+        (str(words), label(run.cell.network)) for run in findings.evidence.runs for words in run.config.deviations
     )
     restored = ((_restored(row.source), f"{row.label} on {dataset_label(row.dataset)}") for row in rows)
     return {
