@@ -78,10 +78,10 @@ def of_three(prepared: PreparedSet) -> Replicas:
     return replicas
 
 
-@pytest.fixture(scope="module")
-def done(prepared, tmp_path_factory) -> tuple[list[Path], Replicas, ImageStore]:
-    """Folders of the three cells, the replicas, and the test split."""
-    root, replicas = tmp_path_factory.mktemp("results"), of_three(prepared)
+@pytest.fixture
+def done(prepared, tmp_path) -> tuple[list[Path], Replicas, ImageStore]:
+    """Folders of the three cells, the replicas, and the test split; anew for each test, so that mutmut knows which."""
+    root, replicas = tmp_path, of_three(prepared)
     data = runner.on_device(prepared, RECIPE, CPU)
     for cell in CELLS:
         record.begin(cell, prepared, RECIPE, root)
@@ -252,6 +252,18 @@ def test_more_test_images_than_are_pictured(monkeypatch, prepared, tmp_path):
         for name in chosen:
             with Image.open(folder / f"{name}.png") as picture:
                 assert np.array_equal(np.asarray(picture), found[ids.index(name)])
+
+
+def test_every_replica_has_a_cell(monkeypatch, prepared, tmp_path):
+    replicas, data = of_three(prepared), runner.on_device(prepared, RECIPE, CPU)
+    ids = [prepared.ids[row] for row in prepared.split("paper").test]
+    for cell in CELLS:
+        record.begin(cell, prepared, RECIPE, tmp_path)
+    with pytest.raises(ValueError, match="is longer"):
+        record._write_masks(replicas, CELLS[:2], ids, data, tmp_path)
+    monkeypatch.setattr(record, "PICTURED", 0)
+    with pytest.raises(ValueError, match="is longer"):
+        record.finish(replicas, CELLS[:2], prepared, data, tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -107,16 +107,30 @@ def test_one_image_is_a_batch_of_one_and_a_step_returns_the_loss_before_it(how):
         torch.testing.assert_close(bce_dice(module(images[0]), masks[0]), expected[k], rtol=1e-9, atol=0)
 
 
+@pytest.fixture
+def another_autocast_type():
+    before = torch.get_autocast_dtype("cpu")
+    torch.set_autocast_dtype("cpu", torch.float16)
+    yield
+    torch.set_autocast_dtype("cpu", before)
+
+
+@pytest.mark.usefixtures("another_autocast_type")
 @pytest.mark.parametrize("seeds", [(2,), (3, 2)])
 def test_bf16_is_the_network_alone_under_autocast(seeds):
-    """Its outputs are cast back, also those inside of lists; the loss of them is float32."""
+    """Its outputs are cast back, also those inside of lists; the loss of them is float32.
+
+    The type does not follow from autocast's own, which on CUDA is float16; and nothing is kept from one call to the
+    next, which a captured step would go on reading.
+    """
 
     class Pair(nn.Sequential):
         def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+            under.append((torch.get_autocast_dtype("cpu"), torch.is_autocast_cache_enabled()))
             y = super().forward(x)
             return y, [y]
 
-    seen = []
+    seen, under = [], []
 
     def objective(forward, images, masks, draws):
         logits, (side,) = forward(images)
@@ -128,6 +142,7 @@ def test_bf16_is_the_network_alone_under_autocast(seeds):
     images, masks = store(dtype=torch.float32).plain(0, 4)
     draws = torch.zeros(len(seeds), DRAWS)
     losses = replicas.losses(images.expand(len(seeds), *images.shape), masks.expand(len(seeds), *masks.shape), draws)
+    assert under == [(torch.bfloat16, False)]
     assert seen == [(torch.float32, torch.float32, False)]
     module = training.initialised("tiny", SIZE, 2)
     with torch.autocast("cpu", torch.bfloat16):

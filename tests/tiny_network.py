@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks import registry
+from benchmarks.losses import DRAWS
 from benchmarks.recipe import RECIPES
 from benchmarks.registry import Entry
 
@@ -57,6 +58,6 @@ def scaled(images: Tensor) -> Tensor:
 
 def by_draws(forward: Any, images: Tensor, masks: Tensor, draws: Tensor) -> Tensor:
     """An objective in which each number that is drawn for it counts."""
-    weights = torch.arange(1, draws.shape[-1] + 1, dtype=masks.dtype)
+    weights = torch.arange(1, DRAWS + 1, dtype=torch.float64)
     error = (forward(images).sigmoid() - masks).square().flatten(1).sum(dim=1)
-    return error.mean() * (1 + (weights * draws).sum())
+    return error.mean() * (1 + weights @ draws.double())
