@@ -1,7 +1,6 @@
 """Torch or kernels: who chooses, that a run keeps what it was begun with, and that both train alike."""
 
 import json
-import os
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
@@ -34,8 +33,7 @@ needs_kernels = pytest.mark.skipif(engine.installed() is None, reason="needs num
 @pytest.fixture(scope="module", autouse=True)
 def cache(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        kept = os.environ.get("LESION_BENCHMARKS_TEST_CACHE")  # mutation testing draws the data once
-        patch.setenv("LESION_BENCHMARKS_CACHE", kept or str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("LESION_BENCHMARKS_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
 
 

@@ -1,7 +1,6 @@
 """A network that changed is another network: on disk, in checkpoints, in means and in the report."""
 
 import json
-import os
 import shutil
 from pathlib import Path
 
@@ -42,8 +41,7 @@ NETWORKS = [Entry("tiny", "Tiny", tiny, deviations=("Not of the paper.",))]
 @pytest.fixture(autouse=True)
 def as_before(monkeypatch, tmp_path_factory):
     monkeypatch.setattr(registry, "ENTRIES", dict(registry.ENTRIES))
-    kept = os.environ.get("LESION_BENCHMARKS_TEST_CACHE")  # mutation testing draws the data once
-    monkeypatch.setenv("LESION_BENCHMARKS_CACHE", kept or str(tmp_path_factory.getbasetemp() / "cache"))
+    monkeypatch.setenv("LESION_BENCHMARKS_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
 
 
 def of(builder, monkeypatch, **fields) -> str:

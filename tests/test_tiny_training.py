@@ -147,7 +147,7 @@ def test_bf16_is_the_network_alone_under_autocast(seeds):
     module = training.initialised("tiny", SIZE, 2)
     with torch.autocast("cpu", torch.bfloat16):
         logits = module(images)[0]
-    assert losses[-1].item() == pytest.approx(2 * bce_dice(logits.float(), masks).item(), rel=1e-5)
+    assert losses[-1].item() == pytest.approx(2 * bce_dice(logits.float(), masks).item(), rel=1e-3)
     assert losses[-1].item() != pytest.approx(2 * bce_dice(module(images)[0], masks).item(), rel=1e-7)
 
 
@@ -220,6 +220,7 @@ def never(step, inputs):
 def test_a_captured_step_reads_its_rate_from_a_tensor():
     replicas = Replicas("tiny", (1,), RECIPE, CPU, torch.float64, record=never)
     assert isinstance(replicas.step_on(store()), capture.Captured)
+    assert replicas.eager_because is None
     (group,) = replicas.optimizer.param_groups
     rate = group["lr"]
     assert (rate.item(), rate.dtype) == (RECIPE.lr, torch.float64)
