@@ -61,6 +61,22 @@ def test_a_wrong_value_is_refused_by_its_name(name, value):
     assert repr(value) in str(caught.value) or repr(float(value)) in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "wanted"),
+    [
+        ("base", 3, "a word"),
+        ("size", 128.0, "a whole number from 8 to 2048 pixels"),
+        ("lr", "1e-3", "a number above 0 and finite"),
+        ("augment", 1, "true or false"),
+        ("precision", 32, '"fp32" or "bf16"'),
+    ],
+)
+def test_a_value_of_another_type_is_told_what_the_setting_takes(name, value, wanted):
+    with pytest.raises(WrongSetting) as caught:
+        Recipe(**{name: value})
+    assert str(caught.value).endswith(f"{name} is {value!r}; give {wanted}.")
+
+
 @pytest.mark.parametrize(("name", "value"), pairs(ACCEPTED))
 def test_the_ends_of_a_range_are_accepted(name, value):
     assert getattr(Recipe(**{name: value}), name) == value
