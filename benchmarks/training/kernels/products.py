@@ -28,6 +28,8 @@ TILE = 1024
 """Pixels at a time: a row of them is 4 kB, so that some rows fit the nearest cache."""
 BLOCK = 4096
 """Values that are summed in their own type; sums of blocks are added in float64."""
+SHORT = 160
+"""Pixels; with fewer, to add up a register's places costs more than to keep sixteen sums in registers saves."""
 ALL = 0
 """As a count of a vector's values: all of them."""
 
@@ -97,6 +99,10 @@ def _four(w, x, x_at, y, y_at, add, count):
 @kernel
 def outer(a, a_at, b, b_at, n, to):
     """to (O, C) += a[:, a_at : a_at + n] @ b[:, b_at : b_at + n].T; to is float64, n at most `BLOCK`."""
+    if n < SHORT:
+        for o in range(to.shape[0]):
+            _short_row(a[o, a_at : a_at + n], b, b_at, to[o])
+        return
     rows, columns = to.shape[0] // 4 * 4, to.shape[1] // 4 * 4
     for o in range(0, rows, 4):
         for c in range(0, columns, 4):
@@ -108,6 +114,30 @@ def outer(a, a_at, b, b_at, n, to):
                 to[o + k, c] += value
     for o in range(rows, to.shape[0]):
         _one_row(a[o], a_at, b, b_at, n, to[o])
+
+
+@kernel
+def _short_row(a, b, b_at, to):
+    """`outer` of a short row, whose totals would cost more than its products."""
+    c, here = 0, slice(b_at, b_at + a.size)
+    while c + 4 <= to.size:
+        for k, value in enumerate(_dots(a, b[c, here], b[c + 1, here], b[c + 2, here], b[c + 3, here])):
+            to[c + k] += value
+        c += 4
+    while c < to.size:
+        to[c] += dot(a, b[c, here])
+        c += 1
+
+
+@row_sums
+def _dots(a, b0, b1, b2, b3):
+    s0 = s1 = s2 = s3 = a.dtype.type(0)
+    for p in range(a.size):
+        s0 += a[p] * b0[p]
+        s1 += a[p] * b1[p]
+        s2 += a[p] * b2[p]
+        s3 += a[p] * b3[p]
+    return s0, s1, s2, s3
 
 
 @kernel
