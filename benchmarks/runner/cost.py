@@ -74,7 +74,7 @@ def _measure(network: str, engine: Engine, together: int, job: Job) -> Cost:
     side_by_side = workers(job.device)
     with ThreadPoolExecutor(side_by_side, initializer=one_thread, initargs=(job.device,)) as pool:
         warm = list(pool.map(lambda seed: _warm(network, engine, seed, together, job), range(side_by_side)))
-        timings = list(pool.map(lambda works: _seconds(*works, job.device), warm))
+        timings = list(pool.map(lambda works: _seconds(works, job.device), warm))
     step, evaluation = (sum(each) / side_by_side for each in zip(*timings, strict=True))
     recipe, images = job.recipe, len(job.data.train)
     epoch = math.ceil(images / recipe.batch) * step + len(job.data.validation) * evaluation
@@ -107,8 +107,9 @@ def _warm(network: str, engine: Engine, seed: int, together: int, job: Job) -> t
     return stepped, evaluated, batch
 
 
-def _seconds(stepped: Work, evaluated: Work, batch: int, device: torch.device) -> tuple[float, float]:
+def _seconds(works: tuple[Work, Work, int], device: torch.device) -> tuple[float, float]:
     """Seconds of one training step, and of one evaluated image: medians, which a moment of other work leaves alone."""
+    stepped, evaluated, batch = works
     return median(_times(stepped, SECONDS, device)), median(_times(evaluated, SECONDS / 4, device)) / batch
 
 

@@ -72,7 +72,10 @@ def dense_of(conv: nn.Module) -> type[nn.Conv2d] | None:
         return None
     if conv.in_channels % 16 == conv.out_channels % 16 == 0 and min(conv.in_channels, conv.out_channels) > 16:
         return None
-    kinds = {((3, 3), (1, 1), (1, 1)): KernelConv, ((1, 1), (0, 0), (1, 1)): KernelPointConv}
+    kinds: dict[tuple, type[nn.Conv2d]] = {
+        ((3, 3), (1, 1), (1, 1)): KernelConv,
+        ((1, 1), (0, 0), (1, 1)): KernelPointConv,
+    }
     return kinds.get((conv.kernel_size, conv.padding, conv.dilation))
 
 

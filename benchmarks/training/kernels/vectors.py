@@ -9,22 +9,27 @@ computed as if alone, in the order that the kernel writes down, so bits do not d
 do. Indices are not checked.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import llvmlite.binding as llvm
 from llvmlite import ir
-from numba import types
+from numba import extending, types
 from numba.core import cgutils
 from numba.core.datamodel import models
-from numba.extending import intrinsic, register_model
 
 _FEATURES = llvm.get_host_cpu_features()
 BYTES = 64 if _FEATURES.get("avx512f") else 32 if _FEATURES.get("avx2") else 16
 """Of a register."""
 WIDE = 2 if BYTES == 32 else 4
-"""Registers of a wide vector: five wide sums fill most of the 32 registers, or of the 16 that AVX2 has."""
+"""Registers of a wide vector: four sums and a factor fill most of the 32 registers, or of the 16 that AVX2 has."""
 FUSED = ("contract",)  # a product and a sum may be one instruction, as in `jit.EACH`
 INT32 = ir.IntType(32)
+
+
+def intrinsic(function: Callable) -> Any:
+    """A function for kernels, by one that returns its signature and what writes its instructions."""
+    return extending.intrinsic(function)
 
 
 class Vector(types.Type):
@@ -41,7 +46,7 @@ class Vector(types.Type):
         return ir.VectorType(number, self.registers * BYTES * 8 // self.number.bitwidth)
 
 
-@register_model(Vector)
+@extending.register_model(Vector)
 class _Model(models.PrimitiveModel):
     def __init__(self, manager: Any, kind: Vector) -> None:
         super().__init__(manager, kind, kind.ir)
