@@ -285,6 +285,18 @@ def test_costs_are_kept_apart_by_engine(tmp_path):
     assert cost.makespan(counted, costs, work) == (10.0 if machine.workers(CPU) > 1 else 14.0)
 
 
+def test_no_worker_is_timed_before_all_are_warm(tmp_path, monkeypatch):
+    done = []
+    warm, timed = cost._warm, cost._seconds
+    monkeypatch.setattr(cost, "SECONDS", 0.0)
+    monkeypatch.setattr(cost, "WARMING", 0.0)
+    monkeypatch.setattr(cost, "workers", lambda device: 2)
+    monkeypatch.setattr(cost, "_warm", lambda *each: (warm(*each), done.append("warm"))[0])
+    monkeypatch.setattr(cost, "_seconds", lambda *each: (done.append("timed"), timed(*each))[1])
+    assert cost.measure("aulunet_v3", TORCH, 2, job(tmp_path)).seconds > 0
+    assert done == ["warm", "warm", "timed", "timed"]
+
+
 @needs_kernels
 def test_a_cost_is_measured_with_the_engine_that_is_asked_for(tmp_path, monkeypatch):
     used = []
@@ -296,6 +308,7 @@ def test_a_cost_is_measured_with_the_engine_that_is_asked_for(tmp_path, monkeypa
 
     monkeypatch.setattr(cost, "Replicas", Noted)
     monkeypatch.setattr(cost, "SECONDS", 0.0)
+    monkeypatch.setattr(cost, "WARMING", 0.0)
     measured = cost.measure("aulunet_v3", engine.installed(), 2, job(tmp_path))
     assert set(used) == {engine.installed()}
     assert measured.seconds > 0

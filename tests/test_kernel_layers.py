@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import pytest
 
@@ -11,11 +12,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from baselines import ege_unet, lb_unet, malunet, ulvm_unet
+from baselines import ege_unet, lb_unet, malunet, ulvm_unet, unext
 from baselines.mamba import Mamba
 from benchmarks.objectives import losses
 from benchmarks.training import kernels
 from benchmarks.training.kernels import activations, attention_bridge, boundary_loss, fusion, layers, stages
+from benchmarks.training.kernels.unext import shift
 
 SHAPES = [(3, 8, 14, 16), (2, 4, 7, 9), (1, 4, 5, 3)]
 ACTIVATIONS = [(activations.RELU, F.relu), (activations.GELU, F.gelu)]
@@ -113,14 +115,37 @@ def test_norm_and_resizing(shape, size, activation, norm, align_corners):
     assert_alike(results(lambda y: stages.resize(y, size, number, **options), inputs[:1], []), theirs)
 
 
+@pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize(
-    ("shape", "outs"), [((2, 3, 14, 16), 8), ((2, 1, 7, 9), 5), ((1, 5, 1, 1), 2), ((1, 3, 70, 40), 1)]
+    ("shape", "outs"),
+    [((2, 3, 14, 16), 8), ((2, 1, 7, 9), 5), ((1, 5, 1, 1), 2), ((1, 3, 70, 40), 1), ((2, 9, 3, 90), 6)],
 )
-def test_first_convolution(shape, outs):
-    conv = awake(nn.Conv2d(shape[1], outs, 3, padding=1))
-    parameters = list(conv.parameters())
-    theirs = results(conv, [drawn(*shape)], parameters)
-    assert_alike(results(lambda x: layers.first_conv(x, conv.weight, conv.bias), [drawn(*shape)], parameters), theirs)
+def test_dense_convolution(shape, outs, bias, monkeypatch):
+    monkeypatch.setattr(layers, "SMALL", 0)
+    assert_same_module(awake(nn.Conv2d(shape[1], outs, 3, padding=1, bias=bias)), drawn(*shape))
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 5, 13), (1, 1, 1, 10), (2, 8, 2, 5)])
+def test_tokens_of_unext(shape):
+    assert_same_module(awake(unext.ShiftedMLP(shape[3])), drawn(*shape))
+    x = drawn(*shape)
+    for axis, ours in ((1, partial(shift, down=1)), (2, partial(shift, right=1))):
+        assert all(map(torch.equal, results(ours, [x], []), results(partial(unext.shift, axis=axis), [x], [])))
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_convolution_of_single_pixels(bias, monkeypatch):
+    monkeypatch.setattr(layers, "SMALL", 0)
+    assert_same_module(awake(nn.Conv2d(5, 3, 1, bias=bias)), drawn(2, 5, 6, 7))
+
+
+def test_dense_convolutions_that_torch_runs_faster_are_torchs():
+    options = ({"padding": 1}, {"padding": 1, "stride": 2}, {"padding": 2, "dilation": 2}, {"padding": 0})
+    kept = [nn.Conv2d(32, 64, 3, padding=1), *(nn.Conv2d(4, 4, 3, **each) for each in options[1:])]
+    assert not any(map(layers.dense_of, kept))
+    assert layers.dense_of(nn.Conv2d(16, 24, 3, **options[0])) is layers.KernelConv
+    conv, small = layers.KernelConv(4, 4, 3, padding=1), torch.randn(1, 4, 15, 17)
+    assert torch.equal(conv(small), F.conv2d(small, conv.weight, conv.bias, padding=1))
 
 
 @pytest.mark.parametrize(
@@ -261,16 +286,19 @@ def test_inner_boundary(shape):
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_what_is_not_finite_shows_as_in_torch(value):
+def test_what_is_not_finite_shows_as_in_torch(value, monkeypatch):
+    monkeypatch.setattr(layers, "SMALL", 0)
     x = drawn(1, 8, 8, 8).detach()
     x[0, 2, 3, 3] = value
+    dense = nn.Conv2d(8, 8, 3, padding=1).double()
+    dense_by_kernels = by_kernels(dense)
     norm, one = nn.GroupNorm(4, 8).double(), nn.Conv2d(8, 8, 3, padding=1, groups=8).double()
     pairs = [
         (F.relu(F.max_pool2d(norm(x), 2)), stages.norm_pool(x, norm, activations.RELU)),
         (F.gelu(F.interpolate(norm(x), (16, 16), mode="bilinear")), _doubled(x, norm)),
         (F.gelu(x), layers.gelu(x)),
         (one(x), by_kernels(one)(x)),
-        (F.conv2d(x, one.weight.expand(-1, 8, -1, -1), one.bias, padding=1), _first(x, one)),
+        (dense(x), dense_by_kernels(x)),
     ]
     for module in (
         ege_unet.GroupHadamardProductAttention(8, 8),
@@ -289,10 +317,6 @@ def test_what_is_not_finite_shows_as_in_torch(value):
 
 def _doubled(x: Tensor, norm: nn.Module) -> Tensor:
     return stages.norm_resize(x, norm, (16, 16), activations.GELU, align_corners=False)
-
-
-def _first(x: Tensor, conv: nn.Conv2d) -> Tensor:
-    return layers.first_conv(x, conv.weight.expand(-1, 8, -1, -1).contiguous(), conv.bias)
 
 
 @pytest.mark.parametrize("scale", [0.3, 1.0, 4.0])

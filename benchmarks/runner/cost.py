@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import chain, count, islice
+from itertools import chain, count
+from statistics import median
 
 import torch
 
@@ -20,6 +21,8 @@ from benchmarks.training.replicas import Replicas
 from results.cell import Cell
 
 STEPS, SECONDS = 3, 2.0  # timed: at least so many steps, for at least so long; of evaluation a quarter of it
+WARMING = 1.0
+"""Seconds of steps before that: the first ones fetch memory from the system, which takes a tenth of their time."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,7 @@ class Cost:
 
 
 Group = tuple[str, Engine]
+Work = Callable[[], object]
 
 
 def groups(cells: Iterable[Cell], job: Job) -> Counter[Group]:
@@ -69,7 +73,8 @@ def makespan(counted: Mapping[Group, int], costs: Mapping[Group, Cost], job: Job
 def _measure(network: str, engine: Engine, together: int, job: Job) -> Cost:
     side_by_side = workers(job.device)
     with ThreadPoolExecutor(side_by_side, initializer=one_thread, initargs=(job.device,)) as pool:
-        timings = list(pool.map(lambda seed: _seconds(network, engine, seed, together, job), range(side_by_side)))
+        warm = list(pool.map(lambda seed: _warm(network, engine, seed, together, job), range(side_by_side)))
+        timings = list(pool.map(lambda works: _seconds(works, job.device), warm))
     step, evaluation = (sum(each) / side_by_side for each in zip(*timings, strict=True))
     recipe, images = job.recipe, len(job.data.train)
     epoch = math.ceil(images / recipe.batch) * step + len(job.data.validation) * evaluation
@@ -77,33 +82,45 @@ def _measure(network: str, engine: Engine, together: int, job: Job) -> Cost:
     return Cost(together, seconds, side_by_side * together * recipe.batch / step)
 
 
-def _seconds(network: str, engine: Engine, seed: int, together: int, job: Job) -> tuple[float, float]:
-    """Seconds of one training step, and of one evaluated image, of a group of `together` replicas."""
+def _warm(network: str, engine: Engine, seed: int, together: int, job: Job) -> tuple[Work, Work, int]:
+    """A training step of a group of `together` replicas, an evaluation, and how many images that evaluates.
+
+    Both have run for a while. All workers are warm before any is timed, so nobody is timed beside one that still
+    loads kernels.
+    """
     data, device = job.data, job.device
     replicas = Replicas(network, tuple(range(seed, seed + together)), job.recipe, device, engine=engine)
     step, images = replicas.step_on(data.train), len(data.train)
     drawn = chain.from_iterable(_full_batches(replicas, images, epoch) for epoch in count(1))
     batch = min(EVALUATED[device.type], len(data.validation))
 
+    def stepped() -> None:
+        step(*next(drawn))
+
     def evaluated() -> None:
         evaluate(replicas, data.validation, replicas.tensors(), batch=batch, limit=batch)
 
-    for each in islice(drawn, WARM_UP + 1 if device.type == "cuda" else 1):
-        step(*each)
+    for _ in range(WARM_UP + 1 if device.type == "cuda" else 1):
+        stepped()
     evaluated()  # compiles and loads, as the first steps do
-    return (
-        _mean_seconds(lambda: step(*next(drawn)), SECONDS, device),
-        _mean_seconds(evaluated, SECONDS / 4, device) / batch,
-    )
+    _times(stepped, WARMING, device)
+    return stepped, evaluated, batch
 
 
-def _mean_seconds(work: Callable[[], object], at_least: float, device: torch.device) -> float:
-    """Of one of some STEPS or more that fill a time of at least so many seconds."""
-    started, times = now(device), 0
-    while times < STEPS or now(device) - started < at_least:
+def _seconds(works: tuple[Work, Work, int], device: torch.device) -> tuple[float, float]:
+    """Seconds of one training step, and of one evaluated image: medians, which a moment of other work leaves alone."""
+    stepped, evaluated, batch = works
+    return median(_times(stepped, SECONDS, device)), median(_times(evaluated, SECONDS / 4, device)) / batch
+
+
+def _times(work: Work, at_least: float, device: torch.device) -> list[float]:
+    """Seconds of each of STEPS or more that fill a time of at least so many seconds."""
+    times: list[float] = []
+    while len(times) < STEPS or sum(times) < at_least:
+        started = now(device)
         work()
-        times += 1
-    return (now(device) - started) / times
+        times.append(now(device) - started)
+    return times
 
 
 def _full_batches(replicas: Replicas, images: int, epoch: int) -> list:

@@ -29,7 +29,7 @@ def swap(network: nn.Module) -> None:
 
     Same names, same weights, same mathematics to rounding. Not for use under vmap or autocast. Needs numba.
     """
-    from benchmarks.training.kernels.layers import KernelDepthwise, depthwise_of
+    from benchmarks.training.kernels.layers import KernelDepthwise, dense_of, depthwise_of
     from benchmarks.training.kernels.swapped import KERNELS
 
     for module in network.modules():
@@ -37,3 +37,5 @@ def swap(network: nn.Module) -> None:
             module.__class__ = KERNELS[type(module)]
         elif depthwise_of(module):
             module.__class__ = KernelDepthwise
+        elif (dense := dense_of(module)) is not None:
+            module.__class__ = dense

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from benchmarks.training.kernels.arrays import planes
-from benchmarks.training.kernels.depthwise import CENTRE, OUTER, centre_sum, fused_taps, padded, place, take, tap_sums
+from benchmarks.training.kernels.depthwise import CENTRE, OUTER, fused_taps, padded, place, take, tap_sums
 from benchmarks.training.kernels.held import Held
 from benchmarks.training.kernels.jit import kernel
 from benchmarks.training.kernels.norm import means, moments, relu_gradient, relu_planes, relu_sums, statistics
@@ -78,15 +78,14 @@ def _mixed(branches, weights, turned, outer_taps, centres):
 
 
 @kernel
-def _mixed_gradient(douter, dcentres, branches, weights, dbranches, dweights):
-    """From the gradients of outer taps (C, J, 8) and centres (C,): adds to that of branches, sets that of shares."""
-    for c in range(len(dcentres)):
+def _mixed_gradient(dtaps, branches, weights, dbranches, dweights):
+    """From the gradients of mixed taps (C, J, 9): adds to that of branches (J, C, 9), sets that of shares (J, C)."""
+    for c in range(len(dtaps)):
         for j in range(len(branches)):
-            dbranches[j, c, CENTRE] += weights[j, c] * dcentres[c]
-            dweights[j, c] = branches[j, c, CENTRE] * dcentres[c]
-            for t in range(8):
-                dbranches[j, c, OUTER[t]] += weights[j, c] * douter[c, j, t]
-                dweights[j, c] += branches[j, c, OUTER[t]] * douter[c, j, t]
+            dweights[j, c] = 0
+            for t in range(9):
+                dbranches[j, c, t] += weights[j, c] * dtaps[c, j, t]
+                dweights[j, c] += branches[j, c, t] * dtaps[c, j, t]
 
 
 @kernel
@@ -143,7 +142,6 @@ def _backward(g, x, z, y, layers, training, stats, gap, weights, dx, dgate_w, dg
     pads, first = padded(channels, height, width, s - width, x)
     dpads = np.zeros_like(pads)
     turned, centres = np.empty((channels, len(branches), 8), x.dtype), np.empty(channels, x.dtype)
-    dcentres = np.empty(channels)
     strip, dy = np.empty(height * s, x.dtype), np.zeros((outs, rows * s), x.dtype)
     across, total, dweights, dgap = transposed(w), np.zeros(w.shape), np.zeros(weights.shape[1:]), np.zeros(channels)
     sum_k, sum_w, sum_b = np.zeros(dk.shape), np.zeros(dgate_w.shape), np.zeros(len(dgate_b))
@@ -157,12 +155,11 @@ def _backward(g, x, z, y, layers, training, stats, gap, weights, dx, dgate_w, dg
                 _dy_rows(g[b, o], y[b, o], i, m, width, s, stats, back, o, dy[o])
             outer(dy, 0, z[b], i * s, m * s, total)
             product(across, dy, 0, dpads, first + i * s, m * s, False)
-        douter = np.zeros(turned.shape)
+        dtaps = np.zeros((channels, len(branches), 9))
         for c in range(channels):
-            dcentres[c] = centre_sum(dpads[c], first, height * s, pads[c], first)
             for j in range(len(branches)):
-                tap_sums(dpads[c], first, height * s, dilations[j], pads[c], s, first, douter[c, j])
-        _mixed_gradient(douter, dcentres, branches, weights[b], sum_k, dweights)
+                tap_sums(dpads[c], first, height * s, dilations[j], pads[c], s, first, dtaps[c, j])
+        _mixed_gradient(dtaps, branches, weights[b], sum_k, dweights)
         _weights_gradient(weights[b], dweights, gap[b], gate_w, sum_w, sum_b, dgap)
         for c in range(channels):
             fused_taps(turned[c], centres[c], dilations, dpads[c], s, first, strip)

@@ -5,23 +5,28 @@ next one on the left, with D rows above and below. A tap is then an offset, a ro
 what comes out between the rows is dropped. Kernels of several dilations share the centre, so it lies apart from their
 eight outer taps.
 
-Letters: H x W pixels, s = W + D the distance of rows.
+Loads, not arithmetic, bound a loop over taps, because what lies a few pixels to the side is a load across two cache
+lines. Of four rows that lie a dilation apart, each row's three loads serve up to three of them: 18 loads for 36 taps.
+
+Letters: H x W pixels, s = W + D the distance of rows, f = d s that of rows a dilation d apart.
 """
 
 import numpy as np
 
 from benchmarks.training.kernels.jit import kernel, row, row_sums
 from benchmarks.training.kernels.products import BLOCK, copy, dot, eight
+from benchmarks.training.kernels.vectors import load, load_some, spread, store, store_some, times_plus, totals, width
 
 OUTER = np.array([0, 1, 2, 3, 5, 6, 7, 8])
 CENTRE = 4
+SLACK = 64  # values behind a plane, which the last vectors may read
 
 
 @kernel
 def padded(count, height, width, d, like):
     """Zeros for `count` padded planes of `like`'s type, and the position of their first pixel."""
     s = width + d
-    return np.zeros((count, (height + 2 * d) * s + 2 * d), like.dtype), d + d * s
+    return np.zeros((count, (height + 2 * d) * s + 2 * d + SLACK), like.dtype), d + d * s
 
 
 @kernel
@@ -57,13 +62,69 @@ def taps(pad, s, d, at, n):
 @kernel
 def fused_taps(outer, centre, dilations, pad, s, at, to):
     """to = dilated kernels over pad from `at` on: their eight outer taps (J, 8), and the centre of all of them."""
-    for start in range(0, to.size, BLOCK):
-        part, here = to[start : min(start + BLOCK, to.size)], at + start
-        first, second = taps(pad, s, dilations[0], here, part.size)
-        nine(outer[0], first, second, centre, pad[here : here + part.size], part, False)
-        for j in range(1, len(outer)):
+    none = pad.dtype.type(0)
+    for j in range(len(outer)):
+        w, f = _nine_of(outer[j], centre if j == 0 else none), dilations[j] * s
+        done = to.size // (4 * f) * 4 * f
+        for start in range(0, done, 4 * f):
+            for q in range(0, f, width(w[0])):
+                _four_rows(w, pad, at + start + q, f, dilations[j], to, start + q, j > 0, f - q)
+        for start in range(done, to.size, BLOCK):
+            part, here = to[start : min(start + BLOCK, to.size)], at + start
             first, second = taps(pad, s, dilations[j], here, part.size)
-            eight(outer[j], first, second, part, True)
+            if j == 0:
+                nine(outer[0], first, second, centre, pad[here : here + part.size], part, False)
+            else:
+                eight(outer[j], first, second, part, True)
+
+
+@row
+def _nine_of(w, centre):
+    """Eight outer taps and the centre as vectors, row by row."""
+    a, b, c = spread(w[0]), spread(w[1]), spread(w[2])
+    return a, b, c, spread(w[3]), spread(centre), spread(w[4]), spread(w[5]), spread(w[6]), spread(w[7])
+
+
+@row
+def _three(pad, at, d):
+    return load(pad, at - d), load(pad, at), load(pad, at + d)
+
+
+@row
+def _row_of(w, t, x, add):
+    """Three taps from t on, and what is there."""
+    return times_plus(x[2], w[t + 2], times_plus(x[1], w[t + 1], times_plus(x[0], w[t], add)))
+
+
+@row
+def _four_rows(w, pad, at, f, d, to, to_at, add, count):
+    """One vector of each of four rows f apart, or its first `count` values; w: `_nine_of`."""
+    none = spread(pad.dtype.type(0))
+    a = b = c = e = none
+    if add:
+        a, b, c, e = load(to, to_at), load(to, to_at + f), load(to, to_at + 2 * f), _last(to, to_at + 3 * f, count)
+    x = _three(pad, at - f, d)
+    a = _row_of(w, 0, x, a)
+    x = _three(pad, at, d)
+    a, b = _row_of(w, 3, x, a), _row_of(w, 0, x, b)
+    x = _three(pad, at + f, d)
+    a, b, c = _row_of(w, 6, x, a), _row_of(w, 3, x, b), _row_of(w, 0, x, c)
+    x = _three(pad, at + 2 * f, d)
+    b, c, e = _row_of(w, 6, x, b), _row_of(w, 3, x, c), _row_of(w, 0, x, e)
+    x = _three(pad, at + 3 * f, d)
+    c, e = _row_of(w, 6, x, c), _row_of(w, 3, x, e)
+    e = _row_of(w, 6, _three(pad, at + 4 * f, d), e)
+    for k, value in enumerate((a, b, c, e)):
+        if count >= width(none):
+            store(value, to, to_at + k * f)
+        else:
+            store_some(value, to, to_at + k * f, count)
+
+
+@row
+def _last(a, at, count):
+    """A vector of the last row, behind which nothing may be read."""
+    return load(a, at) if count >= width(spread(a.dtype.type(0))) else load_some(a, at, count)
 
 
 @row
@@ -83,22 +144,52 @@ def nine(w, first, second, centre, base, to, add):
 
 @kernel
 def tap_sums(g, g_at, n, d, pad, s, at, to):
-    """to (8,) += sums of n values of g with what lies under each outer tap of pad."""
-    for start in range(0, n, BLOCK):
+    """to (9,) += sums of n values of g with what lies under each tap of pad."""
+    f, none = d * s, spread(g.dtype.type(0))
+    done, together = n // (4 * f) * 4 * f, max(BLOCK // (4 * f), 1) * 4 * f
+    for start in range(0, done, together):
+        sums = none, none, none, none, none, none, none, none, none
+        for first in range(start, min(start + together, done), 4 * f):
+            for q in range(0, f, width(none)):
+                sums = _nine_products(g, g_at + first + q, pad, at + first + q, f, d, f - q, sums)
+        for k in range(0, 8, 4):
+            for t, value in enumerate(totals((sums[k], sums[k + 1], sums[k + 2], sums[k + 3]))):
+                to[k + t] += value
+        to[8] += totals((sums[8], none, none, none))[0]
+    for start in range(done, n, BLOCK):
         m = min(BLOCK, n - start)
-        first, second = taps(pad, s, d, at + start, m)
-        for t, sums in enumerate(_eight_dots(g[g_at + start : g_at + start + m], first, second)):
-            to[t] += sums
+        row, (first, second) = g[g_at + start : g_at + start + m], taps(pad, s, d, at + start, m)
+        for t, value in enumerate(_eight_dots(row, first, second)):
+            to[OUTER[t]] += value
+        to[CENTRE] += dot(row, pad[at + start : at + start + m])
 
 
-@kernel
-def centre_sum(g, g_at, n, pad, at):
-    """Sum of n values of g with what lies under the centre."""
-    total = 0.0
-    for start in range(0, n, BLOCK):
-        m = min(BLOCK, n - start)
-        total += dot(g[g_at + start : g_at + start + m], pad[at + start : at + start + m])
-    return total
+@row
+def _nine_products(g, g_at, pad, at, f, d, count, sums):
+    """Add to nine vectors the products of four rows of g, f apart, with what lies under the taps."""
+    a, b, c, e = (
+        _last(g, g_at, count),
+        _last(g, g_at + f, count),
+        _last(g, g_at + 2 * f, count),
+        _last(g, g_at + 3 * f, count),
+    )
+    above, here, below = sums[:3], sums[3:6], sums[6:]
+    above = _each(a, _three(pad, at - f, d), above)
+    x = _three(pad, at, d)
+    above, here = _each(b, x, above), _each(a, x, here)
+    x = _three(pad, at + f, d)
+    above, here, below = _each(c, x, above), _each(b, x, here), _each(a, x, below)
+    x = _three(pad, at + 2 * f, d)
+    above, here, below = _each(e, x, above), _each(c, x, here), _each(b, x, below)
+    x = _three(pad, at + 3 * f, d)
+    here, below = _each(e, x, here), _each(c, x, below)
+    below = _each(e, _three(pad, at + 4 * f, d), below)
+    return above + here + below
+
+
+@row
+def _each(g, x, sums):
+    return times_plus(g, x[0], sums[0]), times_plus(g, x[1], sums[1]), times_plus(g, x[2], sums[2])
 
 
 @row_sums

@@ -14,7 +14,6 @@ from baselines import ege_unet
 from benchmarks.training.kernels import gates, spaces
 from benchmarks.training.kernels.activations import GELU, IDENTITY
 from benchmarks.training.kernels.arrays import array
-from benchmarks.training.kernels.layers import first_conv
 from benchmarks.training.kernels.separable import (
     channel_normed,
     channel_normed_back,
@@ -178,9 +177,8 @@ class KernelEGEUNet(ege_unet.EGEUNet):
             raise ValueError(f"EGEUNet needs a height and width that are multiples of 32, not {height} x {width}.")
         x, features = images, []
         pairs: Any = zip(self.encoders, self.encoder_norms, strict=True)
-        for level, (encoder, norm) in enumerate(pairs):
-            x = encoder(x) if level else first_conv(x, encoder.weight, encoder.bias)
-            x = norm_pool(x, norm, GELU)
+        for encoder, norm in pairs:
+            x = norm_pool(encoder(x), norm, GELU)
             features.append(x)
         x = skip = F.gelu(self.bottleneck(x))
         auxiliary = []

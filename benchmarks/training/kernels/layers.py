@@ -9,43 +9,74 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
-from torch.nn.grad import conv2d_input
 
 from benchmarks.training.kernels import dense, separable
 from benchmarks.training.kernels.arrays import array, new
 
 
-class _FirstConv(torch.autograd.Function):
+class _Conv(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, images: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        images = images.contiguous()
-        outs, channels = weight.shape[:2]
-        filled = outs + outs % 2
-        kernels, biases = np.zeros((filled, channels, 9), array(weight).dtype), np.zeros(filled, array(weight).dtype)
-        kernels[:outs], biases[:outs] = array(weight).reshape(outs, channels, 9), array(bias)
-        y = images.new_empty(len(images), outs, *images.shape[2:])
-        dense.convolve(array(images), kernels, biases, array(y))
-        ctx.save_for_backward(images, weight)
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        x, kernels = x.contiguous(), _nine(weight)
+        y = x.new_empty(len(x), len(weight), *x.shape[2:])
+        biases = np.zeros(len(weight), kernels.dtype) if bias is None else array(bias)
+        dense.convolve(array(x), kernels, biases, array(y))
+        ctx.save_for_backward(x, weight)
         return y
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        images, weight = ctx.saved_tensors
-        outs, channels = weight.shape[:2]
-        to_kernels, to_bias = np.zeros((outs + outs % 2, channels, 9)), np.zeros(outs + outs % 2)
-        g = gradient.contiguous()
-        dense.kernel_gradients(array(g), array(images), to_kernels, to_bias)
-        to_weight = torch.from_numpy(to_kernels[:outs]).to(weight.dtype).view_as(weight)
-        to_images = None
+        x, weight = ctx.saved_tensors
+        g, kernels, to_weight, to_bias = array(gradient), _nine(weight), new(weight), weight.new_empty(len(weight))
+        dense.kernel_gradients(g, array(x), _nine(to_weight), array(to_bias))
+        to_x = None
         if ctx.needs_input_grad[0]:
-            to_images = conv2d_input(images.shape, weight, g, padding=1)
-        return to_images, to_weight, torch.from_numpy(to_bias[:outs]).to(weight.dtype)
+            to_x, none = new(x), np.zeros(x.shape[1], kernels.dtype)
+            dense.convolve(g, dense.turned(kernels), none, array(to_x))
+        return to_x, to_weight, to_bias if ctx.needs_input_grad[2] else None
 
 
-def first_conv(images: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """conv2d(images, weight, bias, padding=1) for 3x3 kernels: (B, C, H, W) to (B, O, H, W)."""
-    return _FirstConv.apply(images, weight, bias)
+def _nine(weight: Tensor) -> np.ndarray:
+    """(O, C, 3, 3) as (O, C, 9)."""
+    return array(weight).reshape(*weight.shape[:2], 9)
+
+
+class KernelConv(nn.Conv2d):
+    """A 3x3 convolution that keeps H x W, (B, C, H, W) to (B, O, H, W), where it is faster than torch's."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[2] * x.shape[3] < SMALL:
+            return super().forward(x)
+        return _Conv.apply(x, self.weight, self.bias)
+
+
+SMALL = 16 * 16
+"""Pixels; below it a plane's border, or a call, costs more than its taps."""
+
+
+class KernelPointConv(nn.Conv2d):
+    """A 1x1 convolution, (B, C, H, W) to (B, O, H, W), where it is faster than torch's."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) if x.shape[2] * x.shape[3] < SMALL else point(x, self)
+
+
+def dense_of(conv: nn.Module) -> type[nn.Conv2d] | None:
+    """`KernelConv` or `KernelPointConv`, where it may take a module's place.
+
+    It does where channels leave oneDNN's blocks of 16 open, or fill one only. A last 1x1 convolution from 8 channels
+    to 1 takes oneDNN twenty times as long as a product of matrices when it evaluates.
+    """
+    if type(conv) is not nn.Conv2d or (conv.groups, conv.padding_mode, conv.stride) != (1, "zeros", (1, 1)):
+        return None
+    if conv.in_channels % 16 == conv.out_channels % 16 == 0 and min(conv.in_channels, conv.out_channels) > 16:
+        return None
+    kinds: dict[tuple, type[nn.Conv2d]] = {
+        ((3, 3), (1, 1), (1, 1)): KernelConv,
+        ((1, 1), (0, 0), (1, 1)): KernelPointConv,
+    }
+    return kinds.get((conv.kernel_size, conv.padding, conv.dilation))
 
 
 class _Depthwise(torch.autograd.Function):
@@ -116,10 +147,11 @@ class _Point(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         (x,) = ctx.saved_tensors
-        return *separable.point_back(gradient, x, ctx.conv), None
+        to_x, to_weight, to_bias = separable.point_back(gradient, x, ctx.conv)
+        return to_x, to_weight, to_bias if ctx.needs_input_grad[2] else None, None
 
 
 def point(x: Tensor, conv: nn.Conv2d) -> Tensor:
-    """A convolution whose taps lie within the channels of x (B, C, H, W): 1x1, or of side s after `pixel_unshuffle`."""
+    """A 1x1 convolution of x (B, C, H, W)."""
     out = _Point.apply(x.contiguous().flatten(2), conv.weight, conv.bias, conv)
     return out.view(len(x), -1, *x.shape[2:])

@@ -15,7 +15,8 @@ from baselines import lb_unet
 from benchmarks.training.kernels import fusion, gates, spaces
 from benchmarks.training.kernels.activations import GELU, IDENTITY
 from benchmarks.training.kernels.arrays import array
-from benchmarks.training.kernels.layers import first_conv, gelu, point
+from benchmarks.training.kernels.downsample import downsample
+from benchmarks.training.kernels.layers import gelu, point
 from benchmarks.training.kernels.separable import channel_normed, channel_normed_back, mixed, mixed_back
 from benchmarks.training.kernels.stages import norm_pool, norm_resize, resize
 
@@ -77,10 +78,8 @@ def _normed(x: Tensor, norm: nn.GroupNorm | nn.BatchNorm2d, activation: int = ID
 
 
 class KernelDownsample(lb_unet.Downsample):
-    """The 2x2 convolution at stride 2 as a 1x1 of four times the channels."""
-
     def forward(self, x: Tensor) -> Tensor:
-        return point(F.pixel_unshuffle(_normed(x, self.norm), 2), self.conv)
+        return downsample(x, self.norm, self.conv)
 
 
 class KernelLargeKernelConv(lb_unet.LargeKernelConv):
@@ -99,7 +98,7 @@ class KernelLBUNet(lb_unet.LBUNet):
         x, skips = images, list[Tensor]()
         encoders: Any = zip(self.encoders, self.encoder_norms, self.downs, strict=True)
         for encoder, norm, down in encoders:
-            x = encoder(x) if skips else first_conv(x, encoder.weight, encoder.bias)
+            x = encoder(x)
             pooled = isinstance(down, nn.MaxPool2d)
             x = norm_pool(x, norm, GELU) if pooled else gelu(down(_normed(x, norm)))
             skips.append(x)

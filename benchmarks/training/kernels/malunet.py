@@ -14,7 +14,6 @@ from baselines import malunet
 from benchmarks.training.kernels.activations import GELU, IDENTITY
 from benchmarks.training.kernels.attention_bridge import combine, pixel_gate, pool
 from benchmarks.training.kernels.gated_attention import KernelDilatedGatedAttention, KernelExternalAttention
-from benchmarks.training.kernels.layers import first_conv
 from benchmarks.training.kernels.stages import norm_pool, norm_resize, resize
 
 
@@ -36,9 +35,8 @@ class KernelMALUNet(malunet.MALUNet):
             raise ValueError(f"MALUNet needs a height and width that are multiples of 32, not {height} x {width}.")
         x, skips = images, []
         pairs: Any = zip(self.encoders, self.encoder_norms, strict=True)
-        for level, (encoder, norm) in enumerate(pairs):
-            x = encoder(x) if level else first_conv(x, encoder.weight, encoder.bias)
-            x = norm_pool(x, norm, GELU)
+        for encoder, norm in pairs:
+            x = norm_pool(encoder(x), norm, GELU)
             skips.append(x)
         x = F.gelu(self.bottleneck(x))
         skips = self.bridge(skips)

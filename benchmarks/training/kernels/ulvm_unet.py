@@ -13,7 +13,6 @@ from torch import Tensor
 from baselines import ulvm_unet
 from benchmarks.training.kernels.activations import GELU
 from benchmarks.training.kernels.attention_bridge import combine, pixel_gate, pool
-from benchmarks.training.kernels.layers import first_conv
 from benchmarks.training.kernels.stages import norm_pool, norm_resize, resize
 
 
@@ -35,9 +34,8 @@ class KernelULVMUNet(ulvm_unet.ULVMUNet):
             raise ValueError(f"ULVM-UNet needs sides that are multiples of 32, not {(height, width)}.")
         x, levels = images, []
         pairs: Any = zip(self.encoder, self.encoder_norms, strict=True)
-        for level, (stage, norm) in enumerate(pairs):
-            x = stage(x) if level else first_conv(x, stage.weight, stage.bias)
-            x = norm_pool(x, norm, GELU)
+        for stage, norm in pairs:
+            x = norm_pool(stage(x), norm, GELU)
             levels.append(x)
         skips = reversed(self.bridge(levels))
         x = F.gelu(self.bottleneck(x))
