@@ -72,6 +72,8 @@ class EngineRecord(Record):
     name: str
     numba: str | None = None
     llvmlite: str | None = None
+    source: str | None = None
+    """Hash of the kernels' files; None in runs from before it was recorded."""
 
 
 class Code(Record):

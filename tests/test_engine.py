@@ -159,6 +159,14 @@ def test_a_run_begun_with_kernels_is_refused_without_numba(tmp_path, monkeypatch
 
 
 @needs_kernels
+@pytest.mark.parametrize("source", [None, "0123456789ab"])
+def test_a_run_begun_with_other_kernels_of_the_same_compiler_is_refused(tmp_path, source):
+    paused(tmp_path, replace(engine.installed(), source=source))
+    with pytest.raises(RequestError, match=r"config\.json .* another version of this code.* the commit that the file"):
+        local.execute([CELL], job(tmp_path, engine.installed()))
+
+
+@needs_kernels
 def test_a_run_begun_with_kernels_of_another_version_is_refused(tmp_path):
     paused(tmp_path, OLD)
     with pytest.raises(RequestError, match=r"numba 0\.1 .* but numba .* pip install numba==0\.1"):

@@ -87,3 +87,25 @@ def test_kernels_are_kept_in_the_cache_folder_of_the_project(tmp_path, monkeypat
     monkeypatch.setenv("LESION_BENCHMARKS_CACHE", str(tmp_path))
     monkeypatch.delenv("NUMBA_CACHE_DIR")
     assert jit.folder.__wrapped__(jit.__file__).parent == tmp_path / "kernels"
+
+
+OWN_COPIES = """
+import torch
+from benchmarks.training.kernels import loss
+
+logits = torch.zeros(2, 1, 8, 8, requires_grad=True)
+loss.bce_dice(logits, torch.ones(2, 1, 8, 8)).backward()
+for kernel in (loss._forward, loss._backward):
+    for signature in kernel.signatures:
+        code = kernel.inspect_asm(signature)
+        assert "benchmarks" in code
+        print([line for line in code.splitlines() if ".weak" in line and "7kernels" in line])
+"""
+
+
+def test_a_kernel_shares_no_machine_code_with_another(tmp_path):
+    """Else which of two copies of a called function runs would depend on what was compiled or loaded before."""
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    lines = said(subprocess.Popen([sys.executable, "-c", OWN_COPIES], cwd=ROOT, env=environment, **options))
+    assert lines == ["[]"] * 2

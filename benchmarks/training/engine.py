@@ -24,11 +24,13 @@ COMPILING = "Compiling the CPU kernels, about half a minute, once."
 
 @dataclass(frozen=True)
 class Engine:
-    """An engine by name, "torch" or "kernels"; the kernels with the versions of their compiler."""
+    """An engine by name, "torch" or "kernels"; the kernels with the versions of their compiler and a hash of their files."""
 
     name: str = "torch"
     numba: str | None = None
     llvmlite: str | None = None
+    source: str | None = None
+    """Of the kernels' files, as a hash; None in runs from before it was recorded."""
 
     @classmethod
     def of_record(cls, record: dict | None) -> "Engine":
@@ -59,7 +61,7 @@ TORCH = Engine()
 def installed() -> Engine | None:
     """The kernels as they would be compiled here; None where numba is absent or does not work."""
     numba = kernels.version()
-    return None if numba is None else Engine("kernels", numba, metadata.version("llvmlite"))
+    return None if numba is None else Engine("kernels", numba, metadata.version("llvmlite"), kernels.source())
 
 
 def of_new_runs(device: torch.device, recipe: Recipe, *, allowed: bool = True) -> Engine:
@@ -91,6 +93,11 @@ def require(engine: Engine, device: torch.device, config: Path) -> None:
     here = installed()
     if here == engine:
         return
+    if here is not None and (here.numba, here.llvmlite) == (engine.numba, engine.llvmlite):
+        raise RequestError(
+            f"{config} was begun with the CPU kernels of another version of this code, which may round differently; go "
+            "on with the commit that the file names under code, or move its folder away to start over."
+        )
     found = "numba is not installed" if here is None else f"numba {here.numba} with llvmlite {here.llvmlite} is"
     raise RequestError(
         f"{config} was begun with the CPU kernels of numba {engine.numba} and llvmlite {engine.llvmlite}, but {found} "

@@ -21,7 +21,9 @@ from typing import Any
 
 import numba
 from filelock import FileLock
+from llvmlite.binding import Linkage
 from numba.core import caching
+from numba.core.codegen import JITCodeLibrary, JITCPUCodegen
 
 from benchmarks.datasets.store import cache_folder
 
@@ -54,6 +56,27 @@ def _compiled(function: Callable, fastmath: set[str], *, forceinline: bool = Fal
     if not numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
         dispatcher._cache = _Cache(function)
     return dispatcher
+
+
+PACKAGE = "".join(f"{len(part)}{part}" for part in __name__.split(".")[:-1])  # in the names of symbols
+
+
+class _OwnCopies(JITCodeLibrary):
+    """Machine code in which what a kernel calls is a copy of its own.
+
+    numba shares one copy of a called function among all its callers in a process, whichever was there first: the one
+    that was compiled for itself, or one that came from the cache inside of another kernel. Optimised in other company,
+    its sums may be reordered differently, so that a run would round by what was compiled or loaded before.
+    """
+
+    def _optimize_final_module(self) -> None:
+        for function in self._final_module.functions:
+            if PACKAGE in function.name and function.linkage == Linkage.linkonce_odr:
+                function.linkage = Linkage.internal
+        super()._optimize_final_module()
+
+
+JITCPUCodegen._library_class = _OwnCopies
 
 
 _IMPORTED = re.compile(rb"^from benchmarks\.training\.kernels\.(\w+) import", re.MULTILINE)
