@@ -24,7 +24,7 @@ COMPILING = "Compiling the CPU kernels, about half a minute, once."
 
 @dataclass(frozen=True)
 class Engine:
-    """An engine by name, "torch" or "kernels"; the kernels with the versions of their compiler and a hash of their files."""
+    """An engine by name, "torch" or "kernels"; the kernels with their compiler and a hash of their files."""
 
     name: str = "torch"
     numba: str | None = None
