@@ -21,7 +21,7 @@ print(f"{registry.entry('aulunet_v3').label}: {parameters:,} parameters, masks {
 # The stored runs. Metrics are fractions, recomputed from the pixel counts of every image.
 runs, _ = of_one_identity(load_runs(results_root()).runs)
 for group in sorted({(run.cell.dataset, run.cell.recipe, run.cell.network) for run in runs}):
-    scores = [run.metrics["miou"] for run in runs if (run.cell.dataset, run.cell.recipe, run.cell.network) == group]
+    scores = [run.metrics["iou"] for run in runs if (run.cell.dataset, run.cell.recipe, run.cell.network) == group]
     print(" / ".join(group), f"pooled IoU {100 * statistics.mean(scores):.2f} % over {len(scores)} seeds")
 
 # One run in full: a row per epoch, and the pixel counts of each test image.

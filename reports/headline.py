@@ -14,7 +14,7 @@ from reports.statistics.standing import Standing
 from reports.tables.grid import percent
 from results.metrics import metric_named
 
-MIOU = metric_named("miou")
+MIOU = metric_named("iou")
 MANY = 3  # networks that are still named one by one
 EARLIER_LOSS = (
     "Those runs were made with the loss of version 0.2, cross-entropy from logits, which is not the authors' where a "
@@ -57,9 +57,9 @@ def _block(block: RunBlock, findings: Findings) -> str:
     found = block.standing(MIOU)
     best, value = findings.label(found.networks[0].network), percent(found.networks[0].mean)
     if len(block.networks) == 1:
-        sentence = f"{where}, {best} has a mIoU of {value} %."
+        sentence = f"{where}, {best} has a pooled IoU of {value} %."
     else:
-        sentence = f"{where}, {best} has the highest mIoU, {value} %{_separated(found, findings)}."
+        sentence = f"{where}, {best} has the highest pooled IoU, {value} %{_separated(found, findings)}."
     earlier = all(run.config.cross_entropy is None for run in block.runs)
     return sentence + (f" {EARLIER_LOSS}" if earlier else "")
 

@@ -1,5 +1,9 @@
 """accepted.csv: measured means that were accepted, as fractions. reports/check/accepted.py writes and compares them."""
 
+from pathlib import Path
+from typing import Self
+
+from results.metrics import EARLIER
 from results.table import Column, Table
 
 
@@ -17,3 +21,9 @@ class Accepted(Table):
     )
     KEY = ("dataset", "recipe", "network", "metric")
     CURE = "record it again with --accept"
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """As in Table; metrics under their present keys."""
+        accepted = super().read(path)
+        return cls(accepted.rows.assign(metric=accepted.rows["metric"].replace(EARLIER)))

@@ -11,6 +11,7 @@ import numpy as np
 
 Counts = np.ndarray  # (..., 4) integers: tp, fp, fn, tn in pixels
 COUNT_COLUMNS = ("tp", "fp", "fn", "tn")
+EARLIER = {"miou": "iou"}  # keys of files from before version 0.4
 ISIC_THRESHOLD = 0.65  # of the ISIC 2018 challenge: an image with a lower Jaccard index scores 0
 
 
@@ -39,6 +40,7 @@ class Metric:
 
     `pooled`: the function is applied to counts summed over images; otherwise to each image, then the mean is taken.
     `better`: "higher" or "lower". `meaning`: what the number is, in words, where the heading does not say it.
+    `plain`: heading where the paper is not quoted, empty where it is the same; use `own_heading`.
     """
 
     name: str
@@ -48,6 +50,12 @@ class Metric:
     unit: str = "%"
     better: str = "higher"
     meaning: str = ""
+    plain: str = ""
+
+    @property
+    def own_heading(self) -> str:
+        """Heading of a number that is not the paper's."""
+        return self.plain or self.heading
 
     def __call__(self, counts: Counts) -> np.ndarray:
         """(..., 4) counts to (...) fractions, without combining images."""
@@ -77,7 +85,7 @@ class Metric:
 
 
 METRICS = (  # of the paper's tables
-    Metric("miou", "mIoU", _foreground),
+    Metric("iou", "mIoU", _foreground, plain="IoU"),
     Metric("dsc", "DSC", lambda tp, fp, fn, tn: _ratio(2 * tp, 2 * tp + fp + fn)),
     Metric("acc", "Acc", lambda tp, fp, fn, tn: _ratio(tp + tn, tp + fp + fn + tn)),
     Metric("spe", "Spe", lambda tp, fp, fn, tn: _ratio(tn, tn + fp)),

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from results.errors import Damaged, Problem
-from results.metrics import METRICS
+from results.metrics import EARLIER, METRICS
 from results.table import Column, Table, read_lines
 
 PUBLISHED = Path(__file__).resolve().parent / "published"
@@ -18,6 +18,8 @@ TEXTS = (*KEY, "label", "venue", "source", "dilations", "gate")
 _METRICS = tuple(metric.name for metric in METRICS)
 NUMBERS = ("params_m", "gflops", *_METRICS, *(f"{name}_std" for name in _METRICS), "branches", "akf", "rgf", "lsg")
 """Millions, 1e9 multiply-accumulates, percent; then what a row of Table 2 or 3 has of the network's parts."""
+TYPED = {f"{old}{part}": f"{new}{part}" for old, new in EARLIER.items() for part in ("", "_std")}
+"""Columns of the files, which quote the paper, and their keys here."""
 REQUIRED = (*KEY, "label", "params_m", "gflops", "source")
 
 
@@ -34,7 +36,7 @@ class PublishedTable:
     def read(cls, name: str) -> "PublishedTable":
         """ "table1", "table2" or "table3". Raises Damaged where the file is missing or lacks a column."""
         path = PUBLISHED / f"{name}.csv"
-        header, lines = read_lines(path, RESTORE)
+        header, lines = read_lines(path, RESTORE, TYPED)
         if missing := sorted(set(REQUIRED) - set(header)):
             raise Damaged(path, f"it lacks the columns {missing}", RESTORE)
         table = cls(path, pd.DataFrame(lines, columns=header)[[name for name in header if name in TEXTS + NUMBERS]])

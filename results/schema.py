@@ -4,16 +4,17 @@ Which file is written when stands in cell.py. Fields that earlier versions did n
 """
 
 from pathlib import Path
-from typing import Self
+from types import MappingProxyType
+from typing import Annotated, Any, Self
 
 import numpy as np
 import pandas as pd
-from pydantic import Field, JsonValue
+from pydantic import BeforeValidator, Field, JsonValue
 
 from results.cell import Cell
 from results.document import Amount, Count, Document, Fraction, Number, Ordinal, Record
 from results.errors import Damaged
-from results.metrics import COUNT_COLUMNS
+from results.metrics import COUNT_COLUMNS, EARLIER
 from results.table import Column, Table
 
 
@@ -146,14 +147,22 @@ class Config(OfCell):
     code: Code | None = None
 
 
+def _by_present_keys(metrics: Any) -> Any:
+    """Metrics of a file from before a key was renamed."""
+    return {EARLIER.get(key, key): value for key, value in metrics.items()} if isinstance(metrics, dict) else metrics
+
+
+Metrics = Annotated[dict[str, Fraction], BeforeValidator(_by_present_keys)]
+
+
 class Report(OfCell):
     """report.json: what was measured. Written last; a folder with it is a finished run."""
 
     split: Split | None = None
     identity: str | None = None
-    metrics: dict[str, Fraction]
+    metrics: Metrics
     """Pooled metrics of the scored split, by key."""
-    per_image_mean: dict[str, Fraction] = Field({})
+    per_image_mean: Metrics = Field({})
     """Means over images of each image's own metrics: other numbers under the same keys."""
     best_epoch: Ordinal | None = None
     """The epoch with the lowest validation loss, whose weights were scored."""
@@ -201,10 +210,11 @@ class History(Table):
         Column("lr", float, low=0),
         Column("train_loss", float, empty=True),
         Column("validation_loss", float, empty=True),
-        Column("validation_miou", float, low=0, high=1, empty=True),
+        Column("validation_iou", float, low=0, high=1, empty=True),
         Column("validation_dsc", float, low=0, high=1, empty=True),
     )
     KEY = ("epoch",)
+    EARLIER = MappingProxyType({f"validation_{old}": f"validation_{new}" for old, new in EARLIER.items()})
 
     @classmethod
     def read(cls, path: Path) -> Self:

@@ -3,9 +3,10 @@
 import csv
 import math
 import reprlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -13,6 +14,8 @@ import pandas as pd
 
 from results import files
 from results.errors import Damaged
+
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,8 @@ class Table:
     KEY: ClassVar[tuple[str, ...]] = ()
     """Columns that together name a row: no two rows have the same."""
     CURE: ClassVar[str] = files.RERUN
+    EARLIER: ClassVar[Mapping[str, str]] = NOTHING
+    """Names of columns in files from before they were renamed, and their present ones."""
 
     def __init__(self, rows: pd.DataFrame) -> None:
         self.rows = rows
@@ -52,7 +57,7 @@ class Table:
     @classmethod
     def read(cls, path: Path) -> Self:
         """Raises Damaged, which names the file, the column and the cure, where it is missing or cannot be used."""
-        header, lines = read_lines(path, cls.CURE)
+        header, lines = read_lines(path, cls.CURE, cls.EARLIER)
         if lacking := [column.name for column in cls.COLUMNS if column.required and column.name not in header]:
             raise Damaged(path, f"it is not a table of {', '.join(cls.names())}: it has no {lacking[0]}", cls.CURE)
         known = {column.name: column for column in cls.COLUMNS}
@@ -71,8 +76,13 @@ class Table:
         files.write_csv(path, self.rows)
 
 
-def read_lines(path: Path, cure: str) -> tuple[list[str], list[list[str]]]:
-    """Header and lines of a CSV file as text, all of one length. Raises Damaged, with this cure."""
+def read_lines(
+    path: Path, cure: str, earlier: Mapping[str, str] = MappingProxyType({})
+) -> tuple[list[str], list[list[str]]]:
+    """Header and lines of a CSV file as text, all of one length. Raises Damaged, with this cure.
+
+    earlier: former names of columns, and the present ones, which are returned.
+    """
     try:
         with path.open(encoding="utf-8", newline="") as file:
             header, *lines = list(csv.reader(file, strict=True)) or [[]]
@@ -80,7 +90,7 @@ def read_lines(path: Path, cure: str) -> tuple[list[str], list[list[str]]]:
         raise Damaged(path, "the file is missing", cure) from None
     except (OSError, ValueError, csv.Error) as error:  # ValueError: not UTF-8
         raise Damaged(path, f"it is not a table ({error})", cure) from None
-    lines = [line for line in lines if line]
+    header, lines = [earlier.get(name, name) for name in header], [line for line in lines if line]
     if len(set(header)) != len(header):
         raise Damaged(path, "it is not a table: a column stands twice", cure)
     for number, line in enumerate(lines, start=2):

@@ -125,7 +125,7 @@ def _history(cell: Cell, epochs: int) -> History:
     loss = 0.4 + 0.6 / epoch + 0.01 * _rng(cell, "history").random(epochs)
     iou = 0.8 - 0.4 / epoch
     columns = {"epoch": epoch, "lr": 1e-3 / epoch, "train_loss": loss, "validation_loss": loss + 0.05}
-    return History(pd.DataFrame({**columns, "validation_miou": iou, "validation_dsc": 2 * iou / (1 + iou)}))
+    return History(pd.DataFrame({**columns, "validation_iou": iou, "validation_dsc": 2 * iou / (1 + iou)}))
 
 
 def _report(cell: Cell, counts: np.ndarray, epochs: int, images: int) -> Report:

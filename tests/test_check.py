@@ -93,7 +93,7 @@ def test_stale_counts_fail(root: Path) -> None:
 def test_a_complete_row_outside_its_tolerance_fails(root: Path, skill: float, verdict: str) -> None:
     fake_runs.write_suite(root, {"unet": skill})
     result = check(root)
-    assert {item.name for item in result.failures} == {"isic2018 unet miou", "isic2018 unet dsc"}
+    assert {item.name for item in result.failures} == {"isic2018 unet iou", "isic2018 unet dsc"}
     assert f": {verdict}; " in result.failures[0].message
 
 
@@ -103,17 +103,17 @@ def test_what_is_incomplete_does_not_fail(root: Path) -> None:
     fake_runs.write_suite(root, {"unet": 0.99}, dataset="synthetic")
     result = check(root)
     assert result.exit_status == 0
-    assert named(result, "isic2018 unet miou") is Status.SKIPPED
+    assert named(result, "isic2018 unet iou") is Status.SKIPPED
 
 
 def test_an_explained_difference_passes(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     published = fake_runs.copy_published(tmp_path / "published", monkeypatch)
     with (published / "contradictions.csv").open("a") as file:
-        file.write("unet,miou,isic2018,Undertrained in print.\nunet,dsc,isic2018,As its mIoU.\n")
+        file.write("unet,iou,isic2018,Undertrained in print.\nunet,dsc,isic2018,As its mIoU.\n")
     fake_runs.write_suite(root, {"unet": 0.99})
     result = check(root)
     assert result.exit_status == 0
-    assert named(result, "isic2018 unet miou") is Status.DOCUMENTED
+    assert named(result, "isic2018 unet iou") is Status.DOCUMENTED
     assert result.verdicts.metrics[Verdict.ABOVE] == 2
 
 
@@ -164,7 +164,7 @@ def test_a_person_may_widen_a_tolerance(root: Path, tmp_path: Path) -> None:
     assert ",0.5\n" in baseline.read_text()
 
 
-@pytest.mark.parametrize("content", [None, "network,miou\nunet,0.8\n", ""])
+@pytest.mark.parametrize("content", [None, "network,iou\nunet,0.8\n", ""])
 def test_an_unusable_baseline_is_refused(root: Path, tmp_path: Path, content: str | None) -> None:
     baseline = tmp_path / "accepted.csv"
     if content is not None:
@@ -187,7 +187,7 @@ def test_junit_counts_what_it_holds(root: Path) -> None:
     assert int(named["counts"].attrib["failures"]) == 0
     assert int(named["metrics"].attrib["failures"]) == 2
     failed = next(case for case in named["metrics"] if case.find("failure") is not None)
-    assert failed.attrib == {"classname": "metrics", "name": "isic2018 unet miou"}
+    assert failed.attrib == {"classname": "metrics", "name": "isic2018 unet iou"}
 
 
 def test_annotations_name_the_file_and_escape(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,7 +197,7 @@ def test_annotations_name_the_file_and_escape(root: Path, monkeypatch: pytest.Mo
     errors = [line for line in lines if line.startswith("::error ")]
     assert len(errors) == 2
     assert errors[0].startswith(
-        "::error file=results/runs/isic2018/paper/unet,title=isic2018 unet miou::published 74.64"
+        "::error file=results/runs/isic2018/paper/unet,title=isic2018 unet iou::published 74.64"
     )
     assert len(lines) == 2  # the documented contradictions are not among them
     odd = CheckResult(

@@ -123,7 +123,7 @@ def test_measured_values_are_recomputed_from_the_counts(tmp_path: Path) -> None:
     for folder in folders:
         counts = pd.read_csv(folder / "per_image.csv")[["tp", "fp", "fn"]].sum()
         values.append(counts["tp"] / counts.sum())
-    found = block(filled_table("table1", tmp_path), "isic2018").rows[0].comparisons["miou"]
+    found = block(filled_table("table1", tmp_path), "isic2018").rows[0].comparisons["iou"]
     assert found.measured is not None
     assert found.measured.n == 5
     assert found.measured.mean == pytest.approx(np.mean(values), abs=1e-12)
@@ -133,11 +133,11 @@ def test_measured_values_are_recomputed_from_the_counts(tmp_path: Path) -> None:
 
 def test_five_seeds_of_the_papers_recipe_get_a_verdict_and_four_do_not(tmp_path: Path) -> None:
     fake_runs.write_suite(tmp_path, {"unet": 0.99}, seeds=4)
-    found = block(filled_table("table1", tmp_path), "isic2018").rows[0].comparisons["miou"]
+    found = block(filled_table("table1", tmp_path), "isic2018").rows[0].comparisons["iou"]
     assert found.verdict is Verdict.INCOMPLETE
     assert "n = 4 of 5" in found.reason
     fake_runs.write_run(tmp_path, network="unet", seed=5, skill=0.99)
-    found = block(filled_table("table1", tmp_path), "isic2018").rows[0].comparisons["miou"]
+    found = block(filled_table("table1", tmp_path), "isic2018").rows[0].comparisons["iou"]
     assert found.verdict is Verdict.ABOVE
 
 
@@ -146,20 +146,20 @@ def test_recipes_are_never_mixed(tmp_path: Path) -> None:
     fake_runs.write_suite(tmp_path, {"unet": 0.95}, recipe="paper+epochs=3", seeds=6)
     filled = filled_table("table1", tmp_path)
     paper, other = (block(filled, "isic2018", recipe) for recipe in ("paper", "paper+epochs=3"))
-    measured = [each.rows[0].comparisons["miou"].measured for each in (paper, other)]
+    measured = [each.rows[0].comparisons["iou"].measured for each in (paper, other)]
     assert [found.n for found in measured if found] == [5, 6]
     assert [row.network for row in other.rows] == ["unet"]
     assert "15 further rows" in other.note
     assert f"{fake_runs.SIZE} px, 4 epochs" in other.note
     assert paper.note == ""
-    assert other.rows[0].comparisons["miou"].verdict is Verdict.INCOMPLETE
-    assert "another recipe" in other.rows[0].comparisons["miou"].reason
+    assert other.rows[0].comparisons["iou"].verdict is Verdict.INCOMPLETE
+    assert "another recipe" in other.rows[0].comparisons["iou"].reason
 
 
 def test_synthetic_data_show_published_numbers_for_reference_only(tmp_path: Path) -> None:
     fake_runs.write_suite(tmp_path, {"unet": 0.85}, dataset="synthetic", recipe="quick")
     found = block(filled_table("table1", tmp_path), "synthetic", "quick")
-    comparison = found.rows[0].comparisons["miou"]
+    comparison = found.rows[0].comparisons["iou"]
     assert found.reference_only
     assert comparison.published == pytest.approx(0.7464)
     assert comparison.difference is None
@@ -190,7 +190,7 @@ def test_other_networks_join_table_1_and_single_modules_table_2(tmp_path: Path) 
 
 def test_unreadable_cells_make_no_claim(tmp_path: Path) -> None:
     rows = block(filled_table("table3", tmp_path), "isic2018").rows
-    unreadable = [row.network for row in rows if row.comparisons["miou"].unreadable]
+    unreadable = [row.network for row in rows if row.comparisons["iou"].unreadable]
     assert unreadable == ["aulunet_d123", "aulunet_d135", "aulunet_d157"]
     assert [row.group for row in rows] == ["Two branches (sigmoid)"] * 6 + ["Three branches (softmax)"] * 4
 
@@ -219,11 +219,11 @@ def test_every_published_number_is_tallied_once(tmp_path: Path) -> None:
 def test_an_explained_difference_stays_above(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     published = fake_runs.copy_published(tmp_path / "published", monkeypatch)
     with (published / "contradictions.csv").open("a") as file:
-        file.write("unet,miou,isic2018,It was published of an undertrained network.\n")
+        file.write("unet,iou,isic2018,It was published of an undertrained network.\n")
     for dataset in ("isic2017", "isic2018"):
         fake_runs.write_suite(tmp_path, {"unet": 0.99}, dataset=dataset)
     filled = filled_table("table1", tmp_path)
-    there, here = (block(filled, dataset).rows[0].comparisons["miou"] for dataset in ("isic2017", "isic2018"))
+    there, here = (block(filled, dataset).rows[0].comparisons["iou"] for dataset in ("isic2017", "isic2018"))
     assert (here.verdict, here.documented) == (Verdict.ABOVE, True)
     assert (there.verdict, there.documented) == (Verdict.ABOVE, False)
     assert here.reason == "It was published of an undertrained network."
@@ -231,6 +231,6 @@ def test_an_explained_difference_stays_above(tmp_path: Path, monkeypatch: pytest
 
 def test_one_seed_has_no_spread(tmp_path: Path) -> None:
     fake_runs.write_run(tmp_path)
-    found = measure(load_everything(tmp_path).runs, "miou")
+    found = measure(load_everything(tmp_path).runs, "iou")
     assert found is not None
     assert (found.sd, found.n) == (None, 1)

@@ -56,7 +56,7 @@ def of_another_recipe(root: Path) -> None:
 
 
 def nan_metric(root: Path) -> None:
-    edit(run(root) / "report.json", lambda report: report["metrics"].update(miou=float("nan")))
+    edit(run(root) / "report.json", lambda report: report["metrics"].update(iou=float("nan")))
 
 
 def another_metric(root: Path) -> None:
@@ -122,7 +122,7 @@ def test_a_damaged_run_is_named_and_the_rest_renders(damage: Callable[[Path], No
     assert str(problem.path) in str(problem)
     assert str(problem) in [item.message for item in check(root).failures]
     rows = {row.network: row for row in Findings.of(evidence).tables["table1"].blocks[1].rows}
-    measured = [rows[name].comparisons["miou"].measured for name in ("unet", "aulunet_v3")]
+    measured = [rows[name].comparisons["iou"].measured for name in ("unet", "aulunet_v3")]
     assert [found.n for found in measured if found] == [1, 2]
     for grids in all_grids(Findings.of(evidence)).values():
         for write in (to_markdown, to_csv, to_latex):
@@ -144,8 +144,8 @@ def test_an_unknown_network_in_a_published_file(root: Path, tmp_path: Path, monk
     assert problem.path == path
     assert "'aulunet_m44'" in problem.message
     rows = Findings.load(root).tables["table2"].blocks[0].rows
-    assert rows[0].comparisons["miou"].measured is None
-    assert rows[4].comparisons["miou"].measured is not None
+    assert rows[0].comparisons["iou"].measured is None
+    assert rows[4].comparisons["iou"].measured is not None
     assert check(root).exit_status == 1
 
 
@@ -154,8 +154,8 @@ def test_a_word_where_a_number_belongs(root: Path, tmp_path: Path, monkeypatch: 
     path.write_text(path.read_text().replace("74.64", "'74,64'".replace(",", ";")))
     problem = only_problem(root)
     assert problem.path == path
-    assert "miou of unet on isic2018 is" in problem.message
-    found = Findings.load(root).tables["table1"].blocks[1].rows[0].comparisons["miou"]
+    assert "iou of unet on isic2018 is" in problem.message
+    found = Findings.load(root).tables["table1"].blocks[1].rows[0].comparisons["iou"]
     assert found.unreadable
 
 

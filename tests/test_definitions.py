@@ -67,11 +67,11 @@ def test_pooled_definitions_by_hand() -> None:
     assert metric_named("iou_isic2018").over_images(counts) == pytest.approx(0.75 / 2)
 
 
-def test_the_first_definition_is_the_papers_miou() -> None:
+def test_the_first_definition_is_the_papers_iou() -> None:
     counts = counted(*masks())
     for metric in METRICS:
         assert float(metric.over_images(counts)) == pooled(counts)[metric.name]
-    assert float(DEFINITIONS[0].over_images(counts)) == pooled(counts)["miou"]
+    assert float(DEFINITIONS[0].over_images(counts)) == pooled(counts)["iou"]
 
 
 @pytest.mark.parametrize("metric", ALL, ids=lambda metric: metric.name)

@@ -62,7 +62,7 @@ def cluster() -> list[Name]:
 
 def published(dataset: str) -> list[Name]:
     rows = published_table("table1").query("dataset == @dataset")
-    return [Name(row.label, np.log10(row.params_m), row.miou) for row in rows.itertuples()]
+    return [Name(row.label, np.log10(row.params_m), row.iou) for row in rows.itertuples()]
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_names_cover_neither_names_nor_marks(names: list[Name]) -> None:
 
 def test_pareto_front_holds_those_that_no_other_beats() -> None:
     marks = [Mark(x, y, None) for x, y in ((1, 70), (2, 80), (2, 75), (3, 79), (4, 85), (5, 85))]
-    assert [(mark.x, mark.miou) for mark in pareto(marks)] == [(1, 70), (2, 80), (4, 85)]
+    assert [(mark.x, mark.iou) for mark in pareto(marks)] == [(1, 70), (2, 80), (4, 85)]
 
 
 def test_figure_2_is_the_same_twice_and_carries_no_date(block: Block) -> None:
@@ -116,7 +116,7 @@ def test_measured_marks_take_our_counts_and_published_marks_the_published_ones(b
     assert pair.published is not None
     assert pair.measured is not None
     assert (pair.published.x, pair.measured.x) == (0.175, 0.177943)
-    assert pair.measured.miou == pytest.approx(100 * np.mean([run.metrics["miou"] for run in row.runs]))
+    assert pair.measured.iou == pytest.approx(100 * np.mean([run.metrics["iou"] for run in row.runs]))
 
 
 def test_published_numbers_of_another_data_set_are_not_drawn(tmp_path: Path) -> None:
@@ -130,21 +130,21 @@ def test_figures_draw_what_the_comparison_holds(block: Block, tmp_path: Path) ->
     findings = Findings.load(tmp_path)
     runs = findings.run_block("isic2018", "paper")
     assert runs is not None
-    interval = {each.network: each for each in runs.intervals(metric_named("miou"))}
+    interval = {each.network: each for each in runs.intervals(metric_named("iou"))}
     rows = {row.marked_label: row for row in block.rows if row.runs}
     drawn = lines(block, runs)
     assert [line.label for line in drawn] == list(rows)
     for line in drawn:
         row = rows[line.label]
-        claim, pair = row.comparisons["miou"], by_parameters(row, block.reference_only)
+        claim, pair = row.comparisons["iou"], by_parameters(row, block.reference_only)
         assert claim.measured is not None
         assert pair.published is not None
         assert pair.measured is not None
         assert (line.low, line.high) == (interval[row.network].low, interval[row.network].high)
         assert line.mean == pytest.approx(claim.measured.mean, abs=1e-12)
         assert (line.published, line.tolerance) == (claim.published, claim.tolerance)
-        assert sorted(line.seeds) == sorted(run.metrics["miou"] for run in row.runs)
-        assert (pair.measured.miou, pair.published.miou) == (100 * claim.measured.mean, 100 * claim.published)
+        assert sorted(line.seeds) == sorted(run.metrics["iou"] for run in row.runs)
+        assert (pair.measured.iou, pair.published.iou) == (100 * claim.measured.mean, 100 * claim.published)
         assert pair.measured.sd == 100 * claim.measured.sd
         assert (pair.published.x, pair.measured.x) == (row.counts["params_m"].published, row.counts["params_m"].counted)
         assert (pair.published.gflops, pair.measured.gflops) == (

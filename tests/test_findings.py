@@ -23,7 +23,7 @@ from results.metrics import DEFINITIONS, METRICS, Metric, metric_named
 from results.runs import Run
 from tests import fake_runs
 
-MIOU = metric_named("miou")
+MIOU = metric_named("iou")
 SKILLS = {"unet": 0.8, "malunet": 0.84, "aulunet_d13": 0.85}
 NUMBERS = {(metric.function, metric.pooled) for metric in (*METRICS, *DEFINITIONS)} | {
     (metric.function, False) for metric in METRICS

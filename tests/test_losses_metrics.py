@@ -28,7 +28,7 @@ def test_counts_and_metrics_equal_segmentation_models_pytorch():
     theirs = smp.metrics.get_stats(logits.sigmoid(), truth.long(), mode="binary", threshold=0.5)
     assert torch.equal(ours, torch.cat(theirs, dim=1))
     functions = {
-        "miou": smp.metrics.iou_score,
+        "iou": smp.metrics.iou_score,
         "dsc": smp.metrics.f1_score,
         "acc": smp.metrics.accuracy,
         "spe": smp.metrics.specificity,
@@ -47,12 +47,12 @@ def test_pooled_metrics_equal_scikit_image():
     matrix = skimage_metrics.contingency_table(truth.long().flatten().numpy(), predicted, normalize=False).toarray()
     (tn, fp), (fn, tp) = matrix
     assert total.sum(axis=0).tolist() == [tp, fp, fn, tn]
-    assert pooled(total)["miou"] == pytest.approx(tp / (tp + fp + fn))
+    assert pooled(total)["iou"] == pytest.approx(tp / (tp + fp + fn))
 
 
 def test_dsc_follows_from_iou():
     values = pooled(counts(*masks()).numpy())
-    assert values["dsc"] == pytest.approx(2 * values["miou"] / (1 + values["miou"]))
+    assert values["dsc"] == pytest.approx(2 * values["iou"] / (1 + values["iou"]))
 
 
 def test_a_pixel_at_exactly_one_half_counts_as_lesion():

@@ -9,7 +9,7 @@ from reports.statistics.ranks import Rank, ranks, resampled
 from results.metrics import DEFINITIONS, METRICS, Metric, metric_named
 from tests.test_statistics import lesions
 
-MIOU = metric_named("miou")
+MIOU = metric_named("iou")
 
 
 def networks(errors: dict[str, float], seeds: int = 3, images: int = 60, luck: float = 0.1) -> dict[str, np.ndarray]:

@@ -115,7 +115,7 @@ def test_a_whole_training_is_the_trainers():
     train(replicas, Data(*stores), lambda replicas: None, Event())
     loop = ReferenceLoop("aulunet_v3", 2, recipe, CPU, torch.float64)
     history = loop.train(*(Pictures(IMAGES[part], MASKS[part], torch.float64) for part in parts[:2]))
-    assert 0 < history[-1].validation_miou < history[-1].validation_dsc < 1, "too little was predicted to compare"
+    assert 0 < history[-1].validation_iou < history[-1].validation_dsc < 1, "too little was predicted to compare"
     for row, expected in zip(history, replicas.progress[0].history, strict=True):
         assert row.train_loss == pytest.approx(expected["train_loss"], rel=1e-6)  # the trainer's sum is float32
         assert vars(row) | {"train_loss": 0} == pytest.approx(expected | {"train_loss": 0}, rel=1e-9)

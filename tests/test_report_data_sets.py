@@ -120,7 +120,7 @@ def test_scores_are_given_without_what_is_shared(tmp_path: Path) -> None:
 
     def mean(*left_out: int) -> float:
         kept = np.setdiff1d(np.arange(len(ids)), left_out)
-        return 100 * float(np.mean([pooled(run.counts[kept])["miou"] for run in runs]))
+        return 100 * float(np.mean([pooled(run.counts[kept])["iou"] for run in runs]))
 
     whole = mean()
     assert abs(mean(3) - whole) > 0.01

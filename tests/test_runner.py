@@ -312,10 +312,10 @@ def test_history_is_that_of_the_validation_split(finished):
         losses, counts = evaluate(replicas, work.data.validation, weights)
         metrics, other = pooled(counts[0].numpy()), report["metrics"]
         assert best["validation_loss"] == pytest.approx(losses.mean().item(), rel=1e-5)
-        assert best["validation_miou"] == pytest.approx(metrics["miou"], abs=1e-3)
+        assert best["validation_iou"] == pytest.approx(metrics["iou"], abs=1e-3)
         assert best["validation_dsc"] == pytest.approx(metrics["dsc"], abs=1e-3)
-        assert 0.1 < metrics["miou"] < metrics["dsc"] - 0.01
-        assert abs(metrics["miou"] - other["miou"]) > 2e-3
+        assert 0.1 < metrics["iou"] < metrics["dsc"] - 0.01
+        assert abs(metrics["iou"] - other["iou"]) > 2e-3
 
 
 def test_a_folder_begun_on_other_data_is_refused(finished, tmp_path):

@@ -55,7 +55,7 @@ def test_metrics_are_recomputed_from_the_counts(tmp_path: Path) -> None:
     tp, fp, fn, tn = run.counts.sum(axis=0)
     assert run.metrics == pytest.approx(
         {
-            "miou": tp / (tp + fp + fn),
+            "iou": tp / (tp + fp + fn),
             "dsc": 2 * tp / (2 * tp + fp + fn),
             "acc": (tp + tn) / (tp + fp + fn + tn),
             "spe": tn / (tn + fp),
@@ -67,8 +67,8 @@ def test_metrics_are_recomputed_from_the_counts(tmp_path: Path) -> None:
 def test_nothing_to_find_and_nothing_found_counts_as_1() -> None:
     empty, missed = np.array([[0, 0, 0, 9]]), np.array([[0, 0, 4, 5]])
     assert all(pooled(empty)[metric.name] == 1 for metric in METRICS)
-    assert pooled(missed)["miou"] == 0
-    assert per_image_mean(np.concatenate([empty, missed]))["miou"] == 0.5
+    assert pooled(missed)["iou"] == 0
+    assert per_image_mean(np.concatenate([empty, missed]))["iou"] == 0.5
 
 
 def test_unfinished_folders_are_passed_over(tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_writing_is_all_or_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_nan_is_never_written(value: float, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
-        files.write_json(tmp_path / "report.json", {"miou": value})
+        files.write_json(tmp_path / "report.json", {"iou": value})
     assert list(tmp_path.iterdir()) == []
 
 
@@ -136,6 +136,6 @@ def test_published_tables_have_the_papers_rows() -> None:
     first, second, third = (published_table(f"table{k}") for k in (1, 2, 3))
     assert first.groupby("dataset").size().to_dict() == {"isic2017": 14, "isic2018": 14}
     assert (len(second), len(third)) == (5, 10)
-    assert third["miou"].isna().sum() == 3
-    iou = first["miou"] / 100
+    assert third["iou"].isna().sum() == 3
+    iou = first["iou"] / 100
     assert (200 * iou / (1 + iou) - first["dsc"]).abs().max() < 0.011  # DSC = 2 IoU / (1 + IoU) at the printed digits

@@ -253,9 +253,9 @@ def test_training_never_touches_the_test_split_and_notes_what_validation_gave():
         both, either = (found & truth).sum().item(), (found | truth).sum().item()
         assert row["lr"] == recipe.lr_at(row["epoch"])
         assert row["validation_loss"] == pytest.approx(bce_dice(logits, masks).item(), rel=1e-4)
-        assert row["validation_miou"] == pytest.approx(both / either, abs=1e-3)
+        assert row["validation_iou"] == pytest.approx(both / either, abs=1e-3)
         assert row["validation_dsc"] == pytest.approx(2 * both / (both + either), abs=1e-3)
-    assert 0 < rows[-1]["validation_miou"] < rows[-1]["validation_dsc"] - 0.01, "too little was predicted to compare"
+    assert 0 < rows[-1]["validation_iou"] < rows[-1]["validation_dsc"] - 0.01, "too little was predicted to compare"
     assert replicas.progress[0].best_epoch == min(rows, key=lambda row: row["validation_loss"])["epoch"]
 
 

@@ -14,7 +14,7 @@ from results.cell import Cell
 from results.metrics import DEFINITIONS, METRICS, Metric, metric_named
 from results.runs import Run
 
-MIOU = metric_named("miou")
+MIOU = metric_named("iou")
 ALL = (*METRICS, *DEFINITIONS)
 
 

@@ -20,7 +20,7 @@ from reports.statistics.estimates import of_difference, of_one, sample
 from results.metrics import DEFINITIONS, METRICS, metric_named
 
 DRAWS = 500
-MIOU = metric_named("miou")
+MIOU = metric_named("iou")
 PIXELS = 65_536
 
 

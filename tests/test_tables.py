@@ -63,12 +63,12 @@ def test_no_cell_is_blank(grids: dict[str, list[Grid]]) -> None:
 
 def test_cells_say_what_is_missing(grids: dict[str, list[Grid]]) -> None:
     table1, table3 = grids["table1"][1], grids["table3"][0]
-    assert cells(table1, "scr_net")["miou_measured"].text == "not measured"
-    assert cells(table1, "ege_unet")["miou_measured"].text == "not measured (seed 2 failed)"
+    assert cells(table1, "scr_net")["iou_measured"].text == "not measured"
+    assert cells(table1, "ege_unet")["iou_measured"].text == "not measured (seed 2 failed)"
     assert any("ege_unet / seed 2 failed at epoch 17" in note for note in table1.notes)
-    assert cells(table1, "aulunet_v1_pooled")["miou_published"].text == "not published"
-    assert cells(table3, "aulunet_d123")["miou_published"].text == "unreadable"
-    assert cells(table3, "aulunet_d123")["miou_difference"].text == "n/a"
+    assert cells(table1, "aulunet_v1_pooled")["iou_published"].text == "not published"
+    assert cells(table3, "aulunet_d123")["iou_published"].text == "unreadable"
+    assert cells(table3, "aulunet_d123")["iou_difference"].text == "n/a"
     assert cells(table1, "unet")["gflops_counted"].text == "13.746 (contradicted)"
 
 
@@ -85,19 +85,19 @@ def test_interpretations_are_marked_on_every_table_that_shows_them(grids: dict[s
 
 def test_best_values_are_bold_by_computation(grids: dict[str, list[Grid]]) -> None:
     table1, table2, table3 = grids["table1"][1], grids["table2"][0], grids["table3"][0]
-    assert bold(table1, "miou_published") == ["aulunet_v3"]
-    assert bold(table1, "miou_measured") == ["aulunet_v3"]
+    assert bold(table1, "iou_published") == ["aulunet_v3"]
+    assert bold(table1, "iou_measured") == ["aulunet_v3"]
     assert bold(table1, "params_m_published") == ["aulunet_v1", "aulunet_v3"]
     assert bold(table2, "spe_published") == ["aulunet_v1"]
-    assert bold(table2, "miou_measured") == ["aulunet_m4"]
+    assert bold(table2, "iou_measured") == ["aulunet_m4"]
     assert bold(table2, "params_m_counted") == ["aulunet_m4"]
-    assert bold(table3, "miou_published") == ["aulunet_v3"]
+    assert bold(table3, "iou_published") == ["aulunet_v3"]
 
 
 def test_table_2_has_all_metrics_and_table_3_two_parts(grids: dict[str, list[Grid]]) -> None:
     keys = [column.key for column in grids["table2"][0].columns]
     assert [key for key in keys if key.endswith("_measured")] == [
-        f"{m}_measured" for m in ["miou", "dsc", "acc", "spe", "sen"]
+        f"{m}_measured" for m in ["iou", "dsc", "acc", "spe", "sen"]
     ]
     assert [row.key for row in grids["table2"][0].rows][:5] == [
         "aulunet_m4",
@@ -125,11 +125,11 @@ def test_csv_holds_fractions_recomputed_from_the_counts(root: Path, grids: dict[
             totals.append(np.sum(rows, axis=0))
         tp, fp, fn, _ = np.array(totals).T
         record = found["isic2018", "paper", network]
-        assert float(record["miou_measured"]) == pytest.approx(np.mean(tp / (tp + fp + fn)), abs=1e-12)
+        assert float(record["iou_measured"]) == pytest.approx(np.mean(tp / (tp + fp + fn)), abs=1e-12)
         assert float(record["dsc_measured_sd"]) == pytest.approx(np.std(2 * tp / (2 * tp + fp + fn), ddof=1), abs=1e-12)
-        assert record["miou_measured_n"] == "5"
-    assert found["isic2017", "paper", "unet"]["miou_measured"] == "not measured"
-    assert float(found["isic2017", "paper", "unet"]["miou_published"]) == 0.7955
+        assert record["iou_measured_n"] == "5"
+    assert found["isic2017", "paper", "unet"]["iou_measured"] == "not measured"
+    assert float(found["isic2017", "paper", "unet"]["iou_published"]) == 0.7955
 
 
 def test_markdown_shows_percent_with_spread_and_n(grids: dict[str, list[Grid]]) -> None:
@@ -188,8 +188,8 @@ def test_too_few_seeds_are_said(grids: dict[str, list[Grid]]) -> None:
     assert [cell.text for cell in pairs.rows[0].cells[5:7]] == ["not tested", "too few seeds"]
     (single,) = of_block(grids, "statistics", "quick", "synthetic")
     cell = cells(single, "unet")
-    assert (cell["seeds"].text, cell["miou_images"].text) == ("1", "one seed")
-    assert cell["miou_interval"].title == "images alone: one seed"
+    assert (cell["seeds"].text, cell["iou_images"].text) == ("1", "one seed")
+    assert cell["iou_interval"].title == "images alone: one seed"
     assert any("images alone" in note for note in single.notes)
     assert not of_block(grids, "pairs", "quick", "synthetic")
     assert not of_block(grids, "ranks", "quick", "synthetic")

@@ -62,11 +62,11 @@ def _runs(root: Path, session: Session) -> Table:
     from results.runs import load_runs
 
     stored = load_runs(root)
-    table = Table("data set", "recipe", "network", "seed", "mIoU %", "best epoch", "device", "finished")
+    table = Table("data set", "recipe", "network", "seed", "IoU %", "best epoch", "device", "finished")
     for each in stored.runs:
         cell, record = each.cell, each.report
         best, device, when = (str(told or "-") for told in (record.best_epoch, record.device, record.finished_at))
-        shown = f"{each.metrics['miou'] * 100:.2f}"
+        shown = f"{each.metrics['iou'] * 100:.2f}"
         table.add_row(cell.dataset, cell.recipe, cell.network, str(cell.seed), shown, best, device, when)
     for failure in stored.failures:
         cell = failure.cell

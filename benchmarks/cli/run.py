@@ -237,7 +237,7 @@ def _show_means(cells: "list[Cell]", root: Path, session: Session) -> None:
     runs, _ = of_one_identity([run for run in load_runs(root).runs if run.cell in wanted])
     if not runs:
         return
-    table = Table("data set", "network", "n", *(f"{metric.heading} %" for metric in METRICS))
+    table = Table("data set", "network", "n", *(f"{metric.own_heading} %" for metric in METRICS))
     for key in dict.fromkeys((cell.dataset, cell.network) for cell in cells):
         mine = [run.metrics for run in runs if (run.cell.dataset, run.cell.network) == key]
         if mine:

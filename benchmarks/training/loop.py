@@ -116,6 +116,6 @@ def _rows(
     validation_losses, metrics = losses.mean(dim=1).tolist(), [pooled(each) for each in pixel_counts.cpu().numpy()]
     lr = replicas.recipe.lr_at(epoch)
     return [
-        EpochRecord(epoch, lr, train_loss, validation_loss, each["miou"], each["dsc"])
+        EpochRecord(epoch, lr, train_loss, validation_loss, each["iou"], each["dsc"])
         for train_loss, validation_loss, each in zip(train_losses, validation_losses, metrics, strict=True)
     ]

@@ -12,7 +12,7 @@ class EpochRecord:
     lr: float
     train_loss: float
     validation_loss: float
-    validation_miou: float
+    validation_iou: float
     validation_dsc: float
 
 

@@ -137,5 +137,5 @@ class ReferenceLoop:
             if loss < min((row.validation_loss for row in history), default=np.inf):
                 self.best = deepcopy(self.module.state_dict())
             rate = self.recipe.lr_at(epoch)
-            history.append(EpochRecord(epoch, rate, mean, loss, metrics["miou"], metrics["dsc"]))
+            history.append(EpochRecord(epoch, rate, mean, loss, metrics["iou"], metrics["dsc"]))
         return history

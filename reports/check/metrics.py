@@ -49,10 +49,10 @@ def pair_items(findings: Findings) -> list[Item]:
     found = findings.published_pairs
     items = []
     for pair in (pair for pair in found if not pair.holds):
-        name = f"{pair.table} {pair.dataset} {pair.network} miou and dsc"
+        name = f"{pair.table} {pair.dataset} {pair.network} iou and dsc"
         message = (
-            f"published DSC {percent(pair.dsc)}, but its mIoU {percent(pair.miou)} gives {percent(dsc_of(pair.miou))}"
+            f"published DSC {percent(pair.dsc)}, but its mIoU {percent(pair.iou)} gives {percent(dsc_of(pair.iou))}"
         )
         items.append(Item("published", name, Status.DOCUMENTED, message, published.PUBLISHED / f"{pair.table}.csv"))
     message = f"{len(found) - len(items)} of {len(found)} published pairs obey DSC = 2 IoU / (1 + IoU) within rounding"
-    return [Item("published", "miou and dsc", Status.PASSED, message, published.PUBLISHED), *items]
+    return [Item("published", "iou and dsc", Status.PASSED, message, published.PUBLISHED), *items]

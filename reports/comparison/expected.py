@@ -24,16 +24,16 @@ LAYOUTS = {
     "table1": Layout(
         "Table 1",
         "AULUNet and the networks it is compared with.",
-        ("miou", "dsc"),
+        ("iou", "dsc"),
         SECOND_INTERPRETATIONS,
     ),
     "table2": Layout(
         "Table 2",
         "AULUNet with and without its modules.",
-        ("miou", "dsc", "acc", "spe", "sen"),
+        ("iou", "dsc", "acc", "spe", "sen"),
         SINGLE_MODULES,
     ),
-    "table3": Layout("Table 3", "Dilations of AKF's branches.", ("miou", "dsc")),
+    "table3": Layout("Table 3", "Dilations of AKF's branches.", ("iou", "dsc")),
 }
 GROUPS = {2: "Two branches (sigmoid)", 3: "Three branches (softmax)"}
 

@@ -30,7 +30,7 @@ class PublishedPair:
     dataset: str
     network: str
     label: str
-    miou: float
+    iou: float
     dsc: float
     low: float
     high: float
@@ -51,12 +51,12 @@ def dsc_of(iou: float) -> float:
     return 2 * iou / (1 + iou)
 
 
-def allowed_dsc(miou: float, spread: float | None = None, seeds: int = SEEDS) -> tuple[float, float]:
+def allowed_dsc(iou: float, spread: float | None = None, seeds: int = SEEDS) -> tuple[float, float]:
     """Lowest and highest published DSC that a published mIoU allows; fractions. `spread`: sd over the seeds."""
     s = ASSUMED_SPREAD if spread is None else spread + HALF_A_DIGIT
-    lowest = miou - HALF_A_DIGIT - s * (seeds - 1) / seeds**0.5
+    lowest = iou - HALF_A_DIGIT - s * (seeds - 1) / seeds**0.5
     averaging = (seeds - 1) / seeds * s**2 * 2 / (1 + max(lowest, 0.0)) ** 3
-    return dsc_of(miou - HALF_A_DIGIT) - averaging - HALF_A_DIGIT, dsc_of(miou + HALF_A_DIGIT) + HALF_A_DIGIT
+    return dsc_of(iou - HALF_A_DIGIT) - averaging - HALF_A_DIGIT, dsc_of(iou + HALF_A_DIGIT) + HALF_A_DIGIT
 
 
 def published_pairs(evidence: Evidence) -> list[PublishedPair]:
@@ -65,19 +65,19 @@ def published_pairs(evidence: Evidence) -> list[PublishedPair]:
         _pair(name, row)
         for name in TABLES
         for row in evidence.published[name].to_dict("records")
-        if not pd.isna(row.get("miou")) and not pd.isna(row.get("dsc"))
+        if not pd.isna(row.get("iou")) and not pd.isna(row.get("dsc"))
     ]
 
 
 def _pair(table: str, row: dict) -> PublishedPair:
-    miou, dsc, spread = row["miou"] / 100, row["dsc"] / 100, row.get("miou_std")
-    low, high = allowed_dsc(miou, None if spread is None or pd.isna(spread) else spread / 100)
+    iou, dsc, spread = row["iou"] / 100, row["dsc"] / 100, row.get("iou_std")
+    low, high = allowed_dsc(iou, None if spread is None or pd.isna(spread) else spread / 100)
     return PublishedPair(
         table=table,
         dataset=row["dataset"],
         network=row["model"],
         label=str(row["label"]),
-        miou=miou,
+        iou=iou,
         dsc=dsc,
         low=low,
         high=high,

@@ -1,4 +1,4 @@
-"""Learning curves of all networks of a block, from history.csv: losses above, validation mIoU below."""
+"""Learning curves of all networks of a block, from history.csv: losses above, validation IoU below."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from reports.figures.style import BLUE, INK, ORANGE, style
 from results.errors import Damaged
 from results.runs import Problem, Run
 
-COLUMNS = ("epoch", "train_loss", "validation_loss", "validation_miou")
+COLUMNS = ("epoch", "train_loss", "validation_loss", "validation_iou")
 POINTS = 100  # along the epoch axis: longer histories are averaged in equal parts
 ACROSS = 4  # networks in one line
 PLACE = (1.72, 1.88)  # inches that one network takes
@@ -88,33 +88,33 @@ def curves(found: Sequence[History], name: str, title: str) -> Picture | None:
         ax = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(0, height))
         ax.axis("off")
         ax.text(0.05, height - 0.06, title, va="top", fontsize=8, fontweight="bold")
-        losses, miou = _common_limits(found)
+        losses, iou = _common_limits(found)
         epochs = (0.0, max(history.epoch[-1] for history in found))
         for place, history in enumerate(found):
             left = MARGIN + PLACE[0] * (place % across)
             bottom = PLACE[1] * (lines - 1 - place // across) + 0.36
             first, last = place % across == 0, place + across >= len(found)
-            lower = _Panel(ax, (left, bottom, PLACE[0] - 0.14, 0.68), epochs, miou)
+            lower = _Panel(ax, (left, bottom, PLACE[0] - 0.14, 0.68), epochs, iou)
             upper = _Panel(ax, (left, bottom + 0.76, PLACE[0] - 0.14, 0.7), epochs, losses)
             _losses(upper, history, first)
-            _miou(lower, history, first, last)
+            _iou(lower, history, first, last)
         _legend(figure)
         caption = (
             "Lines: mean over seeds; bands: range over seeds. Upper panels: training loss (dashed) and validation loss "
-            "(solid), ticks at the epochs that were selected; lower panels: mIoU on the validation split. All panels "
+            "(solid), ticks at the epochs that were selected; lower panels: IoU on the validation split. All panels "
             "share their axes."
         )
-        alt = f"Learning curves of {len(found)} networks: losses and validation mIoU over epochs."
+        alt = f"Learning curves of {len(found)} networks: losses and validation IoU over epochs."
         return picture(figure, name, title, caption, alt, wide=len(found) > 2)
 
 
 def _common_limits(found: Sequence[History]) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Ranges of loss and of mIoU in percent that show all but the wildest one value in fifty, with some air."""
+    """Ranges of loss and of IoU in percent that show all but the wildest one value in fifty, with some air."""
     losses = np.concatenate([line for h in found for name in COLUMNS[1:3] for line in h.values[name]])
-    miou = 100 * np.concatenate([line for h in found for line in h.values["validation_miou"]])
-    (loss_low, loss_high), (miou_low, miou_high) = np.nanpercentile(losses, (0, 98)), np.nanpercentile(miou, (2, 100))
-    loss_air, miou_air = 0.15 * (loss_high - loss_low) + 1e-6, 0.1 * (miou_high - miou_low) + 1e-6
-    return (loss_low - loss_air, loss_high + loss_air), (miou_low - miou_air, miou_high + miou_air)
+    iou = 100 * np.concatenate([line for h in found for line in h.values["validation_iou"]])
+    (loss_low, loss_high), (iou_low, iou_high) = np.nanpercentile(losses, (0, 98)), np.nanpercentile(iou, (2, 100))
+    loss_air, iou_air = 0.15 * (loss_high - loss_low) + 1e-6, 0.1 * (iou_high - iou_low) + 1e-6
+    return (loss_low - loss_air, loss_high + loss_air), (iou_low - iou_air, iou_high + iou_air)
 
 
 class _Panel:
@@ -184,11 +184,11 @@ def _losses(panel: _Panel, history: History, first: bool) -> None:
         panel.label_y("loss")
 
 
-def _miou(panel: _Panel, history: History, first: bool, last: bool) -> None:
-    panel.curve(history.epoch, tuple(100 * line for line in history.values["validation_miou"]), BLUE, "-")
+def _iou(panel: _Panel, history: History, first: bool, last: bool) -> None:
+    panel.curve(history.epoch, tuple(100 * line for line in history.values["validation_iou"]), BLUE, "-")
     panel.label_x("epoch" if last else "")
     if first:
-        panel.label_y("mIoU (%)")
+        panel.label_y("IoU (%)")
 
 
 def _legend(figure: Figure) -> None:

@@ -1,4 +1,4 @@
-"""Measured mIoU of each network with its seeds and its interval, beside the published value."""
+"""Measured pooled IoU of each network with its seeds and its interval, beside the published value."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from reports.figures.style import BLUE, INK, NAME_SIZE, PANEL, PAPER, style
 from reports.statistics.block import RunBlock
 from results.metrics import metric_named
 
-MIOU = metric_named("miou")
+MIOU = metric_named("iou")
 
 
 @dataclass(frozen=True)
@@ -61,12 +61,12 @@ def intervals(block: Block, runs: RunBlock | None, name: str, title: str) -> Pic
             _draw(ax, place, line)
         ax.set_yticks(range(len(drawn)), [line.label for line in drawn], fontsize=NAME_SIZE)
         ax.margins(x=0.03)
-        ax.set(ylim=(len(drawn) - 0.4, -0.6), xlabel="pooled mIoU of the test split (%)")
+        ax.set(ylim=(len(drawn) - 0.4, -0.6), xlabel="pooled IoU of the test split (%)")
         ax.tick_params(axis="y", length=0)
         ax.grid(True, axis="x")
         caption = "Diamonds: mean over seeds; bars: 95 % interval over images and seeds; ticks: single seeds"
         claimed = "" if block.reference_only else "; circles: published, with the tolerance of the verdict in grey"
-        alt = f"Measured mIoU with 95 % intervals of {len(drawn)} networks, in the order of the table."
+        alt = f"Measured IoU with 95 % intervals of {len(drawn)} networks, in the order of the table."
         return picture(figure, name, title, f"{caption}{claimed}.", alt)
 
 

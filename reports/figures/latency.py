@@ -57,8 +57,8 @@ def by_latency(row: Row, time: Spread, reference_only: bool) -> Pair:
 def pareto(marks: Sequence[Mark]) -> list[Mark]:
     """Those that no other beats in both cost and mIoU, from cheap to dear."""
     front: list[Mark] = []
-    for mark in sorted(marks, key=lambda mark: (mark.x, -mark.miou)):
-        if not front or mark.miou > front[-1].miou:
+    for mark in sorted(marks, key=lambda mark: (mark.x, -mark.iou)):
+        if not front or mark.iou > front[-1].iou:
             front.append(mark)
     return front
 
@@ -69,9 +69,9 @@ def _front(ax: Axes, marks: Sequence[Mark | None], line: str) -> list[tuple[Poin
     if len(known) < 2:
         return []
     front = pareto(known)
-    corners = [(front[0].x, front[0].miou)]
+    corners = [(front[0].x, front[0].iou)]
     for mark in front[1:]:
-        corners += [(mark.x, corners[-1][1]), (mark.x, mark.miou)]
+        corners += [(mark.x, corners[-1][1]), (mark.x, mark.iou)]
     corners.append((ax.get_xlim()[1], corners[-1][1]))
     ax.plot(*zip(*corners, strict=True), color=INK, linestyle=line, linewidth=0.9, alpha=0.5, zorder=1)
     return list(itertools.pairwise(corners))

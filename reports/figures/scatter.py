@@ -27,7 +27,7 @@ class Mark:
     """One number of one network: mIoU in percent over what it costs, with half-lengths of the error bars."""
 
     x: float
-    miou: float
+    iou: float
     gflops: float | None
     sd: float | None = None
     x_spread: tuple[float, float] | None = None
@@ -63,7 +63,7 @@ def pair_of(
 
 
 def _published(row: Row, x: float | None) -> Mark | None:
-    claim = row.comparisons.get("miou")
+    claim = row.comparisons.get("iou")
     if x is None or claim is None or claim.published is None:
         return None
     gflops = row.counts.get("gflops")
@@ -71,7 +71,7 @@ def _published(row: Row, x: float | None) -> Mark | None:
 
 
 def _measured(row: Row, x: float | None, spread: tuple[float, float] | None = None) -> Mark | None:
-    claim = row.comparisons.get("miou")
+    claim = row.comparisons.get("iou")
     if x is None or claim is None or claim.measured is None:
         return None
     gflops = row.counts.get("gflops")
@@ -116,8 +116,8 @@ def _limits(ax: Axes, pairs: Sequence[Pair]) -> None:
     """Room around all marks, wide to the left, where the smallest networks crowd."""
     marks = [mark for pair in pairs for mark in pair.marks]
     x = np.array([mark.x for mark in marks])
-    low = min(mark.miou - (mark.sd or 0) for mark in marks)
-    high = max(mark.miou + (mark.sd or 0) for mark in marks)
+    low = min(mark.iou - (mark.sd or 0) for mark in marks)
+    high = max(mark.iou + (mark.sd or 0) for mark in marks)
     spread, room = np.log10(x.max() / x.min()), max(0.09 * (high - low), 0.4)
     ax.set_xlim(x.min() / 10 ** max(0.2 * spread, 0.2), x.max() * 10 ** max(0.1 * spread, 0.2))
     ax.set_ylim(low - room, high + room)
@@ -133,28 +133,28 @@ def draw(ax: Axes, pairs: Sequence[Pair], fronts: Sequence[tuple[Point, Point]] 
     for pair in pairs:
         if pair.published and pair.measured:
             ends = [pair.published, pair.measured]
-            ax.plot([end.x for end in ends], [end.miou for end in ends], color=INK, linewidth=0.6, alpha=0.55, zorder=2)
+            ax.plot([end.x for end in ends], [end.iou for end in ends], color=INK, linewidth=0.6, alpha=0.55, zorder=2)
     for pair in pairs:
         if pair.measured:
             _error_bars(ax, pair.measured)
         for mark, shape in ((pair.published, "o"), (pair.measured, "D")):
             if mark:
                 _mark(ax, mark, shape)
-    marks = [(mark.x, mark.miou) for pair in pairs for mark in pair.marks]
-    names = [Name(pair.name, pair.marks[-1].x, pair.marks[-1].miou) for pair in pairs]
+    marks = [(mark.x, mark.iou) for pair in pairs for mark in pair.marks]
+    names = [Name(pair.name, pair.marks[-1].x, pair.marks[-1].iou) for pair in pairs]
     write_names(ax, names, marks, [*_lines(pairs), *fronts], NAME_SIZE, INK)
 
 
 def _mark(ax: Axes, mark: Mark, shape: str) -> None:
     color = PAPER if mark.gflops is None else colormaps[COLOURS](GFLOPS(mark.gflops))
     size = 4.6 if shape == "o" else 4.4
-    ax.plot(mark.x, mark.miou, shape, color=color, markeredgecolor=INK, markeredgewidth=0.6, markersize=size, zorder=4)
+    ax.plot(mark.x, mark.iou, shape, color=color, markeredgecolor=INK, markeredgewidth=0.6, markersize=size, zorder=4)
 
 
 def _error_bars(ax: Axes, mark: Mark) -> None:
     across = None if mark.x_spread is None else [[mark.x_spread[0]], [mark.x_spread[1]]]
     ax.errorbar(
-        mark.x, mark.miou, yerr=mark.sd, xerr=across, color=INK, elinewidth=0.6, capsize=1.6, capthick=0.6, zorder=3
+        mark.x, mark.iou, yerr=mark.sd, xerr=across, color=INK, elinewidth=0.6, capsize=1.6, capthick=0.6, zorder=3
     )
 
 
@@ -163,13 +163,13 @@ def _lines(pairs: Sequence[Pair]) -> list[tuple[Point, Point]]:
     lines = []
     for pair in pairs:
         if pair.published and pair.measured:
-            lines.append(((pair.published.x, pair.published.miou), (pair.measured.x, pair.measured.miou)))
+            lines.append(((pair.published.x, pair.published.iou), (pair.measured.x, pair.measured.iou)))
         if pair.measured and pair.measured.sd:
             mark, sd = pair.measured, pair.measured.sd
-            lines.append(((mark.x, mark.miou - sd), (mark.x, mark.miou + sd)))
+            lines.append(((mark.x, mark.iou - sd), (mark.x, mark.iou + sd)))
         if pair.measured and pair.measured.x_spread:
             mark, (left, right) = pair.measured, pair.measured.x_spread
-            lines.append(((mark.x - left, mark.miou), (mark.x + right, mark.miou)))
+            lines.append(((mark.x - left, mark.iou), (mark.x + right, mark.iou)))
     return lines
 
 
@@ -193,6 +193,6 @@ def key(pairs: Sequence[Pair], block: Block) -> str:
 def summary(pairs: Sequence[Pair]) -> str:
     """The ends of the scale in words, for those who do not see the picture."""
     kind = "measured" if any(pair.measured for pair in pairs) else "published"
-    known = [(getattr(pair, kind).miou, pair.name) for pair in pairs if getattr(pair, kind)]
+    known = [(getattr(pair, kind).iou, pair.name) for pair in pairs if getattr(pair, kind)]
     (low, worst), (high, best) = min(known), max(known)
     return f"the highest {kind} mIoU is {high:.2f} % ({best}), the lowest {low:.2f} % ({worst})."

@@ -114,7 +114,7 @@ def _ids(rows: pd.DataFrame, kind: str) -> set[str]:
 
 
 def _scores(findings: Findings, pairs: pd.DataFrame) -> list[list[str]]:
-    """mIoU of the stored counts with and without test images that have a pair, mean over seeds; weights unchanged."""
+    """Pooled IoU with and without the test images that have a pair, mean over seeds; weights unchanged."""
     rows = []
     for (dataset, recipe, network), mine in by_network(findings.evidence.runs).items():
         rule = mine[0].config.split.rule
@@ -123,7 +123,7 @@ def _scores(findings: Findings, pairs: pd.DataFrame) -> list[list[str]]:
         wider = close | _ids(searched, leakage.SAME_LESION)
         if not wider:
             continue
-        whole = _mean_miou(mine, set())
+        whole = _mean_iou(mine, set())
         cells = [_without(mine, left_out, whole) for left_out in (close, wider)]
         names = (dataset_label(dataset), recipe, findings.label(network))
         rows.append([*names, str(len(mine)), percent(whole), *cells])
@@ -132,12 +132,12 @@ def _scores(findings: Findings, pairs: pd.DataFrame) -> list[list[str]]:
 
 def _without(runs: Sequence[Run], left_out: set[str], whole: float) -> str:
     """ "80.12 (-0.03; 517 images)"."""
-    rest = _mean_miou(runs, left_out)
+    rest = _mean_iou(runs, left_out)
     images = sum(name not in left_out for name in runs[0].per_image.index)
     return f"{percent(rest)} ({100 * (rest - whole):+.2f}; {images} images)"
 
 
-def _mean_miou(runs: Sequence[Run], left_out: set[str]) -> float:
+def _mean_iou(runs: Sequence[Run], left_out: set[str]) -> float:
     """Mean over runs of the pooled foreground IoU without some images."""
-    values = [pooled(run.counts[~run.per_image.index.isin(list(left_out))])["miou"] for run in runs]
+    values = [pooled(run.counts[~run.per_image.index.isin(list(left_out))])["iou"] for run in runs]
     return sum(values) / len(values)

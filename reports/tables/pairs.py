@@ -44,10 +44,10 @@ def _pair_grid(block: RunBlock, metric: Metric, known: Mapping[str, Row]) -> Gri
     ]
     found = block.contrasts(metric)
     rows = [GridRow(each.first, _pair_cells(each, known)) for each in found]
-    title = f"Pairs by {metric.heading}: {place(block.dataset, block.recipe)}"
+    title = f"Pairs by {metric.own_heading}: {place(block.dataset, block.recipe)}"
     separated = sum(each.finding is Finding.DIFFERS for each in found)
     caption = (
-        f"Difference of pooled {metric.heading}, first minus second, mean over seeds. "
+        f"Difference of pooled {metric.own_heading}, first minus second, mean over seeds. "
         f"Separated: {separated} of {len(found)} pairs (bold)."
     )
     notes = [WHAT_THE_TEST_SAYS, HOW_IT_IS_COMPUTED, WHAT_THE_SOURCES_SAY, DAGGER_NOTE]

@@ -12,7 +12,7 @@ from results.schema import Code, Host, Report
 
 HEADINGS = (
     "seed",
-    "mIoU (%)",
+    "Pooled IoU (%)",
     "DSC (%)",
     "selected epoch",
     "device",
@@ -104,8 +104,8 @@ def _device(run: Run) -> str:
 def _network(label: str, runs: Sequence[Run]) -> NetworkRuns:
     ordered = sorted(runs, key=lambda run: run.cell.seed)
     cell, seeds = ordered[0].cell, [run.cell.seed for run in ordered]
-    mean = sum(run.metrics["miou"] for run in ordered) / len(ordered)
-    summary = f"{_counted(len(ordered), 'run')} (seeds {_ranges(seeds)}), mIoU {percent(mean)}"
+    mean = sum(run.metrics["iou"] for run in ordered) / len(ordered)
+    summary = f"{_counted(len(ordered), 'run')} (seeds {_ranges(seeds)}), pooled IoU {percent(mean)}"
     if len(ordered) < SEEDS:
         summary += f", {SEEDS - len(ordered)} short of the protocol's {SEEDS}"
     return NetworkRuns(
@@ -126,7 +126,7 @@ def _run(run: Run) -> list[str]:
     commit = (code.commit or "no commit")[:10] + (" + changes" if code.dirty else "")
     return [
         str(run.cell.seed),
-        percent(run.metrics["miou"]),
+        percent(run.metrics["iou"]),
         percent(run.metrics["dsc"]),
         f"{report.best_epoch or '?'} of {report.epochs or '?'}",
         _device(run) or "not recorded",

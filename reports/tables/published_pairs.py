@@ -17,7 +17,7 @@ def published_pairs_grid(findings: Findings) -> Grid:
         Column("label", "Network"),
         Column("table", "Table"),
         Column("dataset", "Data set"),
-        Column("miou", "mIoU", "", "number"),
+        Column("iou", "mIoU", "", "number"),
         Column("dsc", "DSC", "", "number"),
         Column("expected", "DSC of the mIoU", "", "number"),
         Column("allowed", "allowed", "", "number", title="what rounding and the mean over seeds allow"),
@@ -44,16 +44,16 @@ def published_pairs_grid(findings: Findings) -> Grid:
 
 def _cells(pair: PublishedPair, known: Mapping[str, Row]) -> list[TableCell]:
     words = f"off by {100 * pair.excess:+.3f} points" if not pair.holds else "derived" if pair.derived else "agrees"
-    low, high, expected = pair.low, pair.high, dsc_of(pair.miou)
+    low, high, expected = pair.low, pair.high, dsc_of(pair.iou)
     interpretation = pair.network in known and known[pair.network].interpretation
     agreement = words if words in ("agrees", "derived") else "differs"
     return [
         TableCell(f"{pair.label}{DAGGER if interpretation else ''}", pair.label),
         TableCell(pair.table.replace("table", "Table "), pair.table, data={"table": pair.table}),
         TableCell(dataset_label(pair.dataset), pair.dataset, data={"dataset": pair.dataset}),
-        TableCell(percent(pair.miou), pair.miou, data={"miou": round(pair.miou, 6)}),
+        TableCell(percent(pair.iou), pair.iou, data={"iou": round(pair.iou, 6)}),
         TableCell(percent(pair.dsc), pair.dsc, data={"dsc": round(pair.dsc, 6)}),
-        TableCell(f"{100 * expected:.3f}", expected, data={"dsc_of_miou": expected}),
+        TableCell(f"{100 * expected:.3f}", expected, data={"dsc_of_iou": expected}),
         TableCell(f"{100 * low:.3f} to {100 * high:.3f}", low, data={"dsc_low": low, "dsc_high": high}),
         TableCell(words, words, not pair.holds, data={"agreement": agreement}),
     ]

@@ -1,4 +1,4 @@
-"""How stable the ranking by mIoU is when images and seeds are drawn again."""
+"""How stable the ranking by pooled IoU is when images and seeds are drawn again."""
 
 from collections.abc import Mapping
 
@@ -11,7 +11,7 @@ from reports.tables.cells import context, label_cell, rounded
 from reports.tables.grid import Column, Grid, GridRow, TableCell, slug
 from results.metrics import metric_named
 
-MIOU = metric_named("miou")
+MIOU = metric_named("iou")
 
 
 def rank_grids(findings: Findings) -> list[Grid]:
@@ -30,7 +30,7 @@ def _rank_grid(block: RunBlock, known: Mapping[str, Row]) -> Grid:
     return Grid(
         slug("ranks", block.dataset, block.recipe),
         f"Rank stability: {place(block.dataset, block.recipe)}",
-        "Ranks by pooled mIoU, 1 is best.",
+        "Ranks by pooled IoU, 1 is best.",
         columns,
         rounded(rows),
         [WHAT_THE_RANKS_SAY, DAGGER_NOTE],

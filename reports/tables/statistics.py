@@ -27,10 +27,10 @@ def _statistics_grid(block: RunBlock, known: Mapping[str, Row]) -> Grid:
     columns = [Column("label", "Network"), Column("seeds", "Seeds", "", "number")]
     for metric in METRICS:
         columns += [
-            Column(metric.name, "pooled", "", "number", metric.heading),
-            Column(f"{metric.name}_interval", "95 % interval", "", "number", metric.heading),
-            Column(f"{metric.name}_images", "images", "%", "number", metric.heading, "share of the variance"),
-            Column(f"{metric.name}_per_image", "mean over images", "", "number", metric.heading),
+            Column(metric.name, "pooled", "", "number", metric.own_heading),
+            Column(f"{metric.name}_interval", "95 % interval", "", "number", metric.own_heading),
+            Column(f"{metric.name}_images", "images", "%", "number", metric.own_heading, "share of the variance"),
+            Column(f"{metric.name}_per_image", "mean over images", "", "number", metric.own_heading),
         ]
     pooled = {metric: block.intervals(metric) for metric in METRICS}
     single = {metric: block.intervals(replace(metric, pooled=False)) for metric in METRICS}

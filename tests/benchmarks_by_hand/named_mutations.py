@@ -188,8 +188,8 @@ FAULTS = [
     Fault(
         "mIoU and DSC swapped in the history",
         TRAIN,
-        'each["miou"], each["dsc"])',
-        'each["dsc"], each["miou"])',
+        'each["iou"], each["dsc"])',
+        'each["dsc"], each["iou"])',
         SELECTION,
     ),
     Fault("images/s doubled", RECORD, "round(progress.images /", "round(2 * progress.images /", SELECTION),
