@@ -8,7 +8,7 @@ import statistics
 import torch
 
 from benchmarks.networks import registry
-from results.files import results_root
+from results.installation import results_root
 from results.runs import load_runs, of_one_identity
 
 # A network with fresh weights: images (B, 3, H, W) in [0, 255] to logits (B, 1, H, W).

@@ -97,4 +97,4 @@ def test_every_row_can_be_found_by_its_name_and_explains_itself() -> None:
     assert {metric.better for metric in ALL} == {"higher"}
     assert all(definition.meaning for definition in DEFINITIONS)
     with pytest.raises(KeyError):
-        metric_named("iou")
+        metric_named("jaccard")

@@ -180,7 +180,7 @@ def test_damaged_history_is_named_and_the_others_are_drawn(block: Block) -> None
     damaged.write_text("epoch,train_loss\n1,0.5\n")
     found, problems = curves.histories(block)
     assert [problem.path for problem in problems] == [damaged]
-    assert "run the cell again" in problems[0].cure
+    assert "run this cell again" in problems[0].cure
     assert len(found) == len(SKILLS)
     assert curves.curves(found, "curves", "Learning curves") is not None
 

@@ -148,7 +148,7 @@ def test_runs_from_before_identities_are_read_but_get_no_new_seeds(tmp_path):
     files.write_json(path, {key: value for key, value in files.read_json(path).items() if key != "identity"})
     again = run(tmp_path, *command, "1")
     assert again.exit_code == 0
-    assert "tiny" in again.output.split("mIoU")[1]
+    assert "tiny" in again.output.split("IoU %")[1]
     refused = run(tmp_path, *command, "2")
     assert isinstance(refused.exception, RequestError)
     assert "before the identity of a network was recorded" in str(refused.exception)

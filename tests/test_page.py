@@ -86,7 +86,7 @@ def test_problems_are_listed_with_path_and_cure(page: Path) -> None:
     problems = text[text.index('<section id="problems"') : text.index('<section id="provenance"')]
     assert "ege_unet/seed-1/per_image.csv" in problems
     assert "truncated" in problems
-    assert "run its cell again" in problems
+    assert "run this cell again" in problems
     assert "isic2018 / paper / malunet / seed 6" in problems
     assert str(page.parents[1]) not in text
 

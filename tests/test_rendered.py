@@ -73,7 +73,7 @@ def test_committed_runs_are_whole(committed):
     stored = load_runs(committed)
     assert not stored.problems
     assert len(stored.runs) >= 18
-    assert all(run.report["code"]["dirty"] is False for run in stored.runs)
+    assert all(run.report.code.dirty is False for run in stored.runs)
 
 
 def test_no_photograph_is_committed(checkout, shown):

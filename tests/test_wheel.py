@@ -16,7 +16,14 @@ from results.installation import version
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("models", "baselines", "benchmarks", "results", "reports")
-LEFT_OUT = ("results/runs/", "results/profiles/", "results/weights/", "results/accepted.csv", "reports/rendered/")
+LEFT_OUT = (
+    "results/runs/",
+    "results/profiles/",
+    "results/weights/",
+    "results/checkpoints/",
+    "results/accepted.csv",
+    "reports/rendered/",
+)
 RUN = ["run", "--network", "aulunet_v3", "--seeds", "1", "--epochs", "1", "--size", "32", "--no-kernels"]
 
 
