@@ -296,6 +296,7 @@ def test_a_folder_begun_otherwise_is_refused_in_one_sentence(prepared, tmp_path,
         files.write_json(path, changed)
         with pytest.raises(RequestError) as caught:
             save_run.begin(CELLS[0], prepared, RECIPE, tmp_path)
+        assert files.read_json(path) == changed
         if key == "split" and changed.get(key) is None:
             assert str(caught.value).startswith(f"{path}: it has no split; ")
             continue
@@ -303,7 +304,6 @@ def test_a_folder_begun_otherwise_is_refused_in_one_sentence(prepared, tmp_path,
             f"{path} was begun with another {said}; move its folder away, or name another results folder with "
             "--results."
         )
-        assert files.read_json(path) == changed
 
 
 def test_the_engine_of_a_folder_may_change_until_something_is_trained(prepared, tmp_path):

@@ -55,17 +55,10 @@ FAULTS = [
         f"{VECTORS} -k saturated",
     ),
     Fault(
-        "amax in MALUNet",
-        "baselines/malunet.py",
-        "skip.max(dim=1, keepdim=True).values",
-        "skip.amax(dim=1, keepdim=True)",
-        f"{VECTORS} -k equal_channels",
-    ),
-    Fault(
-        "amax in ULVM-UNet",
-        "baselines/ulvm_unet.py",
-        "x.max(1, keepdim=True).values",
-        "x.amax(1, keepdim=True)",
+        "amax in the spatial attention of MALUNet and ULVM-UNet",
+        "baselines/blocks.py",
+        "x.max(dim=1, keepdim=True).values",
+        "x.amax(dim=1, keepdim=True)",
         f"{VECTORS} -k equal_channels",
     ),
     Fault(
@@ -195,7 +188,13 @@ FAULTS = [
     Fault("images/s doubled", RECORD, "round(progress.images /", "round(2 * progress.images /", SELECTION),
     Fault("images counted twice", TRAIN, "images += len(data.train)", "images += 2 * len(data.train)", SELECTION),
     Fault("seconds halved", TRAIN, "seconds += seconds", "seconds += seconds / 2", SELECTION),
-    Fault("never dirty", RECORD, "bool(sources)}", "False}", SELECTION),
+    Fault(
+        "never dirty",
+        "results/installation.py",
+        'bool(git("status", "--porcelain", "--", *SOURCES))',
+        "False",
+        f"{SELECTION} -k version",
+    ),
     Fault("failure in training not noted", PROGRESS, "isfinite(row.train_loss) and ", "", SELECTION),
     Fault("other settings go on", RECORD, KEPT, KEPT.replace('"recipe_settings", ', ""), BEGUN),
     Fault(
