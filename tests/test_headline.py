@@ -34,7 +34,7 @@ def test_accuracies_under_the_papers_recipe_come_first(root: Path) -> None:
     assert "2 above, 2 below" in first
     assert "reproduced" not in first
     assert block.startswith("Under the paper's recipe on ISIC2018 (64 px, 4 epochs, 5 seeds), U-Net has the highest")
-    assert "1 of 1 differences" in block
+    assert block.endswith(" %, and the difference from the other network is separated from chance.")
 
 
 def test_what_is_not_separated_is_not_ranked(root: Path) -> None:
@@ -44,6 +44,11 @@ def test_what_is_not_separated_is_not_ranked(root: Path) -> None:
     assert "not separated from" in block
     assert "AULUNet-v3" not in block
     assert "2 of 3 differences" in block
+
+
+def test_of_two_networks_there_is_one_difference(root: Path) -> None:
+    fake_runs.write_suite(root, {"unet": 0.85, "malunet": 0.85}, recipe="quick", seeds=3)
+    assert ", but the difference from the other network is not separated from chance." in said(root)[1]
 
 
 def test_too_few_seeds_are_said(root: Path) -> None:

@@ -6,8 +6,8 @@
 
 A few epochs of the quick suite on drawn lesions, with the CPU kernels and without, for each network and seed. Compared
 byte by byte: per-image counts, histories, weights and predicted masks. Exit code 1 where anything differs. The kernels
-are compiled by an epoch before, in another process: the one that compiles them may round otherwise than those that find
-them compiled. Two networks of the defaults take about three minutes on two cores.
+are compiled by an epoch before, in another process, because those of 0.3.0 round otherwise in the process that compiles
+them. Two networks of the defaults take about three minutes on two cores.
 """
 
 import argparse
