@@ -72,10 +72,9 @@ def _separated(found: Standing, findings: Findings) -> str:
     )
     if not tested:
         return "; with so few seeds no difference is tested"
-    if tested == 1 and found.separated:
-        return ", and the difference from the other network is separated from chance"
     if tested == 1:
-        return ", but the difference from the other network is not separated from chance"
+        one = "; the one difference between networks with three or more seeds is"
+        return f"{one} separated from chance" if found.separated else f"{one} not separated from chance"
     if not found.separated:
         return f", but none of {tested} differences between networks is separated from chance"
     tied = ""

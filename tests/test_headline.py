@@ -34,7 +34,7 @@ def test_accuracies_under_the_papers_recipe_come_first(root: Path) -> None:
     assert "2 above, 2 below" in first
     assert "reproduced" not in first
     assert block.startswith("Under the paper's recipe on ISIC2018 (64 px, 4 epochs, 5 seeds), U-Net has the highest")
-    assert block.endswith(" %, and the difference from the other network is separated from chance.")
+    assert block.endswith("; the one difference between networks with three or more seeds is separated from chance.")
 
 
 def test_what_is_not_separated_is_not_ranked(root: Path) -> None:
@@ -46,9 +46,14 @@ def test_what_is_not_separated_is_not_ranked(root: Path) -> None:
     assert "2 of 3 differences" in block
 
 
-def test_of_two_networks_there_is_one_difference(root: Path) -> None:
+def test_a_single_tested_difference_is_said_in_the_singular(root: Path) -> None:
     fake_runs.write_suite(root, {"unet": 0.85, "malunet": 0.85}, recipe="quick", seeds=3)
-    assert ", but the difference from the other network is not separated from chance." in said(root)[1]
+    fake_runs.write_suite(root, {"aulunet_v3": 0.9}, recipe="quick", seeds=2)
+    block = said(root)[1]
+    assert "AULUNet-v3 has the highest" in block
+    assert block.endswith(
+        "; the one difference between networks with three or more seeds is not separated from chance."
+    )
 
 
 def test_too_few_seeds_are_said(root: Path) -> None:
