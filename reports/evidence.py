@@ -13,13 +13,10 @@ from pathlib import Path
 import pandas as pd
 
 from results import complexity, leakage, profiles
-from results.complexity import COUNTS as COUNT_FIELDS
-from results.complexity import path_of as complexity_path
-from results.errors import Damaged
+from results.errors import Damaged, Problem
+from results.files import own_or_packaged
 from results.published import TABLES, Contradictions, Documented, PublishedTable
-from results.runs import Failure, Problem, Run, load_runs, of_one_identity
-
-__all__ = ["COUNT_FIELDS", "TABLES", "Documented", "Evidence", "Profile", "complexity_path", "load_everything"]
+from results.runs import Failure, Run, load_runs, of_one_identity
 
 
 @dataclass(frozen=True)
@@ -128,7 +125,7 @@ def _published(name: str, known: set[str], problems: list[Problem]) -> pd.DataFr
 
 
 def _complexity(root: Path, problems: list[Problem]) -> dict[str, dict[str, int]]:
-    path = complexity_path(root)
+    path = own_or_packaged(root, complexity.FILE)
     if not path.exists():
         return {}
     try:

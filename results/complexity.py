@@ -54,12 +54,6 @@ class ComplexityTable(Table):
         }
 
 
-def path_of(root: Path) -> Path:
-    """<root>/complexity.csv, or this checkout's where there is none."""
-    own = root / FILE
-    return own if own.exists() else files.HOME / FILE
-
-
 def update(path: Path, counted: pd.DataFrame, names: list[str]) -> pd.DataFrame:
     """Put rows into the file, in the order of `names`, and return its content.
 

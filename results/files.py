@@ -88,6 +88,12 @@ def write_csv(path: Path, table: pd.DataFrame) -> None:
 # Reading
 
 
+def own_or_packaged(root: Path, name: str) -> Path:
+    """<root>/<name>, or this package's where there is none: of what belongs to code or data sets and not to runs."""
+    own = root / name
+    return own if own.exists() else HOME / name
+
+
 def read_json(path: Path, cure: str = RERUN) -> dict[str, Any]:
     """The object in a JSON file; its numbers are finite. Raises Damaged, with this cure, for anything else."""
     try:

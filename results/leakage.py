@@ -93,18 +93,12 @@ def write_shared(root: Path, rows: list[dict]) -> Path:
 
 def pairs(root: Path) -> pd.DataFrame:
     """PAIR_COLUMNS of all searched sets; empty where nothing was searched. Raises Damaged for a damaged file."""
-    return _rows(Pairs, path_of(root, PAIRS_FILE))
+    return _rows(Pairs, files.own_or_packaged(root, PAIRS_FILE))
 
 
 def shared(root: Path) -> pd.DataFrame:
     """SHARED_COLUMNS of all parts; empty where there is no such file. Raises Damaged for a damaged one."""
-    return _rows(Shared, path_of(root, SHARED_FILE))
-
-
-def path_of(root: Path, name: str) -> Path:
-    """The file of this results folder, or this checkout's where it has none."""
-    own = root / name
-    return own if own.exists() else files.HOME / name
+    return _rows(Shared, files.own_or_packaged(root, SHARED_FILE))
 
 
 def _rows(table: type[Table], path: Path) -> pd.DataFrame:

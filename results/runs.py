@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 
 from results.cell import CONFIG, FAILED, HISTORY, PER_IMAGE, REPORT, Cell
-from results.errors import Damaged
-from results.errors import Problem as Problem  # readers find both here
+from results.errors import Damaged, Problem
 from results.files import RERUN
 from results.metrics import COUNT_COLUMNS, METRICS, pooled
 from results.schema import Config, GivenUp, History, PerImage, Report

@@ -11,9 +11,9 @@ from reports.comparison.findings import Findings
 from reports.comparison.join import Block, PaperTable, measure
 from reports.comparison.tally import Tally
 from reports.comparison.verdict import AT_PRINTED_DIGITS, TOLERANCE_REASON, TOLERANCES, Verdict, verdict
-from reports.evidence import TABLES, load_everything
+from reports.evidence import load_everything
 from results import files
-from results.published import PUBLISHED, published_table
+from results.published import PUBLISHED, TABLES, published_table
 from tests import fake_runs
 
 POINT = 0.01

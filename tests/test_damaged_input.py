@@ -13,7 +13,7 @@ from reports.formats.csv import to_csv
 from reports.formats.latex import to_latex
 from reports.formats.markdown import to_markdown
 from reports.tables.all import all_grids
-from results.runs import Problem
+from results.errors import Problem
 from tests import fake_runs
 
 

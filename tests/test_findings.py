@@ -13,13 +13,13 @@ from reports.check.check import check
 from reports.comparison import findings as findings_module
 from reports.comparison import join
 from reports.comparison.findings import Findings
-from reports.evidence import TABLES
 from reports.formats import EXPORTS
 from reports.formats import contents as contents_module
 from reports.statistics import block as block_module
 from reports.statistics.block import RunBlock
 from results.cell import Cell
 from results.metrics import DEFINITIONS, METRICS, Metric, metric_named
+from results.published import TABLES
 from results.runs import Run
 from tests import fake_runs
 

@@ -1,7 +1,5 @@
 """What a shell offers where a name is to be typed. Reads nothing that needs torch."""
 
-import csv
-
 
 def suites() -> list[str]:
     from benchmarks.protocol.suites import SUITES
@@ -29,11 +27,10 @@ def splits() -> list[str]:
 
 
 def networks() -> list[str]:
-    """Those of the packaged counts, which are all of the registry; the registry itself needs torch."""
-    from results.files import HOME
+    """Those of the catalogue, which the registry builds; the registry itself needs torch."""
+    from results.catalogue import NETWORKS
 
-    with (HOME / "complexity.csv").open(encoding="utf-8", newline="") as file:
-        return [row["network"] for row in csv.DictReader(file)]
+    return list(NETWORKS)
 
 
 def datasets() -> list[str]:

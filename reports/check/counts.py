@@ -6,14 +6,14 @@ from reports.check.item import Item, Status
 from reports.comparison.findings import Findings
 from reports.comparison.join import CountComparison, Row
 from reports.comparison.verdict import Verdict
-from reports.evidence import COUNT_FIELDS, complexity_path
 from reports.tables.grid import NOT_COUNTED, NOT_PUBLISHED, thousandths
-from results import published
+from results import complexity, published
+from results.files import own_or_packaged
 
 
 def count_items(findings: Findings) -> list[Item]:
     """One item per published count; what is explained in contradictions.csv is documented."""
-    path = published.PUBLISHED / "contradictions.csv"
+    path = published.Contradictions.path()
     items = []
     for network, row in _published_rows(findings).items():
         for column, found in row.counts.items():
@@ -27,7 +27,7 @@ def count_items(findings: Findings) -> list[Item]:
 
 def outdated_items(findings: Findings) -> list[Item]:
     """Explanations of count contradictions that do not exist (any more)."""
-    rows, path = _published_rows(findings), published.PUBLISHED / "contradictions.csv"
+    rows, path = _published_rows(findings), published.Contradictions.path()
     items = []
     for note in findings.evidence.documented:
         found = rows[note.network].counts.get(note.column) if note.network in rows else None
@@ -42,10 +42,10 @@ def staleness_items(findings: Findings, live: Mapping[str, Mapping[str, int]] | 
     if live is None:
         return []
     evidence = findings.evidence
-    path, items = complexity_path(evidence.root), []
+    path, items = own_or_packaged(evidence.root, complexity.FILE), []
     for network in dict.fromkeys([*live, *evidence.complexity]):
         now, stored = live.get(network, {}), evidence.complexity.get(network, {})
-        moved = [name for name in COUNT_FIELDS if name in {*now, *stored} and now.get(name) != stored.get(name)]
+        moved = [name for name in complexity.COUNTS if name in {*now, *stored} and now.get(name) != stored.get(name)]
         if moved:
             changes = ", ".join(f"{name} {stored.get(name)} -> {now.get(name)}" for name in moved)
             message = f"complexity.csv is out of date ({changes}): run python -m benchmarks count"

@@ -10,8 +10,9 @@ from reports.comparison.lesion_share import lesion_shares
 from reports.comparison.published_pairs import PublishedPair, published_pairs
 from reports.comparison.tally import Tally, tally
 from reports.comparison.verdict import RECIPE
-from reports.evidence import TABLES, Evidence, load_everything
+from reports.evidence import Evidence, load_everything
 from reports.statistics.block import RunBlock
+from results.published import TABLES
 from results.runs import Run
 
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from reports.comparison.expected import LAYOUTS, Line, lines, networks
 from reports.comparison.names import DAGGER, DATASETS, INTERPRETATIONS, NOTES, REFERENCE_ONLY, place
 from reports.comparison.verdict import AT_PRINTED_DIGITS, OUTSIDE, RECIPE, SEEDS, TOLERANCES, Verdict, verdict
-from reports.evidence import Documented, Evidence
+from reports.evidence import Evidence
+from results.published import Documented
 from results.runs import Failure, Run
 from results.spread import mean_and_sd
 

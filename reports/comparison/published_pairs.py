@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from reports.comparison.verdict import SEEDS
-from reports.evidence import TABLES, Evidence
+from reports.evidence import Evidence
+from results.published import TABLES
 
 HALF_A_DIGIT = 0.00005  # of a fraction: the paper gives percent with two decimals
 ASSUMED_SPREAD = 0.01  # of mIoU over seeds where the paper gives none: larger than any that it gives

@@ -15,8 +15,7 @@ from reports.figures.latency import latency
 from reports.figures.picture import Picture
 from reports.figures.predictions import Photographs, predictions
 from reports.tables.grid import slug
-from results.errors import RequestError
-from results.runs import Problem
+from results.errors import Problem, RequestError
 
 NO_PHOTOGRAPHS = (
     "No photographs, which are never stored with runs: the report draws them where the data set is prepared."

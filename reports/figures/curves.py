@@ -16,8 +16,8 @@ from matplotlib.ticker import MaxNLocator
 from reports.comparison.join import Block
 from reports.figures.picture import Picture, picture
 from reports.figures.style import BLUE, INK, ORANGE, style
-from results.errors import Damaged
-from results.runs import Problem, Run
+from results.errors import Damaged, Problem
+from results.runs import Run
 
 COLUMNS = ("epoch", "train_loss", "validation_loss", "validation_iou")
 POINTS = 100  # along the epoch axis: longer histories are averaged in equal parts

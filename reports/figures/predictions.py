@@ -17,9 +17,9 @@ from scipy.ndimage import binary_erosion
 from reports.comparison.join import Block, Row
 from reports.figures.picture import Picture
 from reports.figures.style import INK, PAPER
-from results.errors import RequestError
+from results.errors import Problem, RequestError
 from results.metrics import METRICS
-from results.runs import Problem, Run
+from results.runs import Run
 
 Photographs = Callable[[str, list[str]], Mapping[str, tuple[np.ndarray, np.ndarray]]]
 """(data set, ids) to {id: ((H, W, 3) uint8 photograph, (H, W) bool truth)}; RequestError without the data."""

@@ -14,8 +14,9 @@ from reports.headline import headline
 from reports.tables.data_sets import FACT_HEADINGS, SCORE_HEADINGS, data_facts
 from reports.tables.grid import Grid
 from reports.tables.provenance import provenance, split_words
+from results.errors import Problem
 from results.metrics import METRICS
-from results.runs import Problem, Run
+from results.runs import Run
 
 SECTIONS = (
     ("summary", "Summary"),
