@@ -93,24 +93,26 @@ def execute(cells: list[Cell], job: Job) -> Outcome:
         require(engine, job.device, cell.folder(job.root) / CONFIG)
         save_run.can_begin(cell, job.prepared, job.recipe, job.root, engine)
     full_precision()
-    count = workers(job.device)
-    with (
-        announcing(job.control.reporter.note),
-        Claims(job.root, steal=cells if job.steal else ()) as claims,
-        ThreadPoolExecutor(count) as pool,
-    ):
-        backlog = Backlog(planned_groups(cells, job), claims)
-        working = [pool.submit(_work, backlog, job, claims, outcome) for _ in range(count)]
-        try:
-            for each in working:
-                each.result()
-        except KeyboardInterrupt:
-            job.control.stop.set()
-            pool.shutdown(wait=True)
-            outcome.interrupted = True
+    try:
+        with announcing(job.control.reporter.note), Claims(job.root, steal=cells if job.steal else ()) as claims:
+            _work_side_by_side(Backlog(planned_groups(cells, job), claims), job, claims, outcome)
+    except KeyboardInterrupt:
+        outcome.interrupted = True
     outcome.finished = [cell for cell in cells if is_finished(cell, job.root)]
     outcome.failed = [failure for cell in cells if (failure := failure_of(cell, job.root)) is not None]
     return outcome
+
+
+def _work_side_by_side(backlog: Backlog, job: Job, claims: Claims, outcome: Outcome) -> None:
+    """All workers of this process, until nothing is left. Whatever ends it early stops them at their next step."""
+    count = workers(job.device)
+    with ThreadPoolExecutor(count) as pool:
+        try:
+            for each in [pool.submit(_work, backlog, job, claims, outcome) for _ in range(count)]:
+                each.result()
+        except BaseException:
+            job.control.stop.set()
+            raise
 
 
 def _work(backlog: Backlog, job: Job, claims: Claims, outcome: Outcome) -> None:
