@@ -16,6 +16,7 @@ import numpy as np
 
 from benchmarks.datasets import agreement
 from benchmarks.datasets.meaning import EDGES
+from results.errors import RequestError
 
 LARGEST, SMALLEST = 0.97, 0.002  # share of lesion of one mask
 BORDER = 0.75  # share of lesion on each of the four borders from which a mask is likely to be inverted
@@ -152,6 +153,15 @@ def listed(names: Sequence[str]) -> str:
     """The first few, and how many more."""
     rest = len(names) - SHOWN
     return ", ".join(names[:SHOWN]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def refuse(where: object, doubts: Sequence[str], vanished: Sequence[str], size: int) -> None:
+    """What --strict asks for. Raises RequestError where there is a doubt or a vanished lesion (names, at this size)."""
+    if reasons := [*doubts, *filter(None, [vanished_in_words(vanished, size)])]:
+        raise RequestError(
+            f"{where} is refused with --strict: {'; '.join(reasons)}; look at them, and mend them or leave out "
+            "--strict."
+        )
 
 
 def vanished_in_words(names: Sequence[str], size: int) -> str:

@@ -88,12 +88,9 @@ class _Seen:
         if found.impossible:
             raise RequestError(f"{self.source} is refused: {'; and '.join(found.impossible)}.")
         self.doubts = found.unlikely
-        vanished = judging.vanished_in_words([each.name for each in signs if each.share == 0], self.size)
-        if self.strict and (reasons := [*self.doubts, *filter(None, [vanished])]):
-            raise RequestError(
-                f"{self.source} is refused with --strict: {'; '.join(reasons)}; look at them, and mend them or leave "
-                "out --strict."
-            )
+        if self.strict:
+            vanished = [each.name for each in signs if each.share == 0]
+            judging.refuse(self.source, self.doubts, vanished, self.size)
 
 
 def _shown(pairs: list[archives.Pair], label: str) -> Iterator[archives.Pair]:

@@ -11,6 +11,7 @@ N = number of images, H = W = size.
 
 import contextlib
 import csv
+import functools
 import json
 import os
 import secrets
@@ -97,7 +98,7 @@ class PreparedSet:
             self._splits[rule] = splits.cut(self.ids, splits.COUNTS[self.name], rule)
         return self._splits[rule]
 
-    @property
+    @functools.cached_property
     def verification(self) -> verification.Verification:
         """Whether the pixels are still those of the fingerprint: found out once in a process, behind its work."""
         return verification.of(self)

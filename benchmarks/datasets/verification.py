@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from benchmarks.datasets.store import PreparedSet
 
 PIXELS = ("images.npy", "masks.npy")
-_running: dict[tuple, "Verification"] = {}
+_all: dict[tuple, "Verification"] = {}
 _lock = threading.Lock()
 
 
@@ -40,34 +40,46 @@ def checksum(image: np.ndarray, mask: np.ndarray) -> str:
 
 
 class Verification:
-    """One reading of a prepared set behind the work of this process."""
+    """One reading of a prepared set behind the work of this process; `begin` begins it, once."""
 
     def __init__(self, prepared: "PreparedSet") -> None:
         self._fault = ""
+        self._begun = threading.Lock()
+        self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, args=(prepared,), name="verification", daemon=True)
-        self._thread.start()
+
+    def begin(self) -> None:
+        """Start reading, unless that was done before."""
+        if self._begun.acquire(blocking=False):
+            self._thread.start()
 
     def _run(self, prepared: "PreparedSet") -> None:
         with contextlib.suppress(OSError, AttributeError):  # where a thread's priority is its own, as on Linux
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
-        self._fault = fault_of(prepared)
+        try:
+            self._fault = fault_of(prepared)
+        except Exception as error:  # nothing was verified then, and whoever waits must hear of it
+            self._fault = f"The prepared set in {prepared.folder} cannot be verified ({error}); {prepared.cure}."
+        self._ended.set()
 
-    def check(self) -> None:
-        """Wait for the end. Raises RequestError, with the cure, where the pixels are not those that were prepared."""
-        self._thread.join()
+    def check(self, *, wait: bool = True) -> None:
+        """Raises RequestError, with the cure, where the pixels are not those that were prepared.
+
+        wait: begin if need be, and wait for the end; else nothing is raised before it.
+        """
+        if wait:
+            self.begin()
+            self._ended.wait()
         if self._fault:
             raise RequestError(self._fault)
 
 
 def of(prepared: "PreparedSet") -> Verification:
-    """The verification of the set in this process, begun with the first call, and again when its files changed."""
+    """The verification of a set in this process: one for all that open the same files, another when they changed."""
     files = [prepared.folder / name for name in PIXELS]
     states = [(about.st_ino, about.st_size, about.st_mtime_ns) for about in map(os.stat, files)]
-    key = (prepared.folder, prepared.fingerprint, *states)
     with _lock:
-        if key not in _running:
-            _running[key] = Verification(prepared)
-        return _running[key]
+        return _all.setdefault((prepared.folder, prepared.fingerprint, *states), Verification(prepared))
 
 
 def fault_of(prepared: "PreparedSet") -> str:
