@@ -11,16 +11,14 @@ import contextlib
 import hashlib
 import os
 import threading
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from benchmarks.datasets.judging import listed
 from results.errors import RequestError
-
-if TYPE_CHECKING:
-    from benchmarks.datasets.store import PreparedSet
 
 PIXELS = ("images.npy", "masks.npy")
 _all: dict[tuple, "Verification"] = {}
@@ -39,10 +37,46 @@ def checksum(image: np.ndarray, mask: np.ndarray) -> str:
     return digest.hexdigest()
 
 
+class Prepared(Protocol):
+    """What is verified: a `store.PreparedSet`."""
+
+    @property
+    def folder(self) -> Path:
+        """Where it lies."""
+
+    @property
+    def size(self) -> int:
+        """Side, pixels."""
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """N of them."""
+
+    @property
+    def images(self) -> np.ndarray:
+        """(N, H, W, 3) uint8."""
+
+    @property
+    def masks(self) -> np.ndarray:
+        """(N, H, W) uint8."""
+
+    @property
+    def fingerprint(self) -> str:
+        """What it must be."""
+
+    @property
+    def checksums(self) -> tuple[str, ...]:
+        """Of each pair, or none."""
+
+    @property
+    def cure(self) -> str:
+        """What to do where it is damaged."""
+
+
 class Verification:
     """One reading of a prepared set behind the work of this process; `begin` begins it, once."""
 
-    def __init__(self, prepared: "PreparedSet") -> None:
+    def __init__(self, prepared: Prepared) -> None:
         self._fault = ""
         self._begun = threading.Lock()
         self._ended = threading.Event()
@@ -53,7 +87,7 @@ class Verification:
         if self._begun.acquire(blocking=False):
             self._thread.start()
 
-    def _run(self, prepared: "PreparedSet") -> None:
+    def _run(self, prepared: Prepared) -> None:
         with contextlib.suppress(OSError, AttributeError):  # where a thread's priority is its own, as on Linux
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
         try:
@@ -74,7 +108,7 @@ class Verification:
             raise RequestError(self._fault)
 
 
-def of(prepared: "PreparedSet") -> Verification:
+def of(prepared: Prepared) -> Verification:
     """The verification of a set in this process: one for all that open the same files, another when they changed."""
     files = [prepared.folder / name for name in PIXELS]
     states = [(about.st_ino, about.st_size, about.st_mtime_ns) for about in map(os.stat, files)]
@@ -82,7 +116,7 @@ def of(prepared: "PreparedSet") -> Verification:
         return _all.setdefault((prepared.folder, prepared.fingerprint, *states), Verification(prepared))
 
 
-def fault_of(prepared: "PreparedSet") -> str:
+def fault_of(prepared: Prepared) -> str:
     """The sentence for a set whose pixels, ids or size are not those of its fingerprint; empty where they are."""
     digest = begun(prepared.size, prepared.ids)
     for image, mask in zip(prepared.images, prepared.masks, strict=True):
@@ -93,10 +127,10 @@ def fault_of(prepared: "PreparedSet") -> str:
     return f"The prepared set in {prepared.folder} is damaged: {_what(prepared)}; {prepared.cure}."
 
 
-def _what(prepared: "PreparedSet") -> str:
+def _what(prepared: Prepared) -> str:
     if not prepared.checksums:
         return f"its pixels or ids are not those of its fingerprint {prepared.fingerprint[:12]}"
-    pairs: Iterable = zip(prepared.ids, prepared.images, prepared.masks, prepared.checksums, strict=True)
+    pairs = zip(prepared.ids, prepared.images, prepared.masks, prepared.checksums, strict=True)
     damaged = [name for name, image, mask, expected in pairs if checksum(image, mask) != expected]
     if not damaged:
         return "its ids.csv or prepared.json was changed"
