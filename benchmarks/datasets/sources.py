@@ -232,35 +232,3 @@ def _checked(info: zipfile.ZipInfo, container: Path) -> str:
             "get the archive from its official source."
         )
     return entry
-
-
-def named_kind(content: bytes) -> str:
-    """What a file that is no picture seems to be, from its first bytes: "a web page", "empty"."""
-    if not content:
-        return "empty"
-    if not any(content[:256]):
-        return "nothing but zeros at its beginning"
-    for start, kind in _KINDS.items():
-        if content.startswith(start):
-            return kind
-    if content[4:8] == b"ftyp":
-        return "a HEIC, AVIF or video file"
-    if content[128:132] == b"DICM":
-        return "a DICOM file"
-    return "a web page" if content[:256].lstrip().startswith(b"<") else "no picture that is known here"
-
-
-_KINDS = {
-    b"GIF8": "a GIF",
-    b"BM": "a BMP",
-    b"II*\0": "a TIFF",
-    b"MM\0*": "a TIFF",
-    b"RIFF": "a WebP",
-    b"%PDF": "a PDF",
-    b"PK": "a zip file",
-    b"\x1f\x8b": "a gzip file",
-    b"\0\0\0\x0cjP": "a JPEG 2000",
-    b"\xff\x4f\xff\x51": "a JPEG 2000",
-    b"\x93NUMPY": "a numpy array",
-    b"version https://git-lfs": "a Git LFS pointer, whose picture was not fetched",
-}

@@ -16,6 +16,7 @@ import json
 import os
 import secrets
 import shutil
+import tokenize
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +35,9 @@ UNFINISHED = ".unfinished-"
 ABOUT = "prepared.json"
 CHECKSUM = "sha256"  # column of ids.csv
 _AGAIN = "delete it and prepare it again"
+
+# numpy parses the header of an array as Python, and warns of those that Python 2 wrote.
+_HEADER_FAULTS = (ValueError, TypeError, OverflowError, SyntaxError, tokenize.TokenError, Warning)
 
 Fingerprint = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
@@ -134,21 +138,31 @@ def read(folder: Path) -> PreparedSet:
     """Open the prepared set in the folder. RequestError where its files are damaged, as far as opening them tells."""
     try:
         about = About.model_validate_json((folder / ABOUT).read_bytes())
-        with open(folder / "ids.csv", newline="") as file:
-            rows = list(csv.DictReader(file))
+        rows = _rows(folder / "ids.csv")
         ids = tuple(row["id"] for row in rows)
         images, masks = _mapped(folder / "images.npy"), _mapped(folder / "masks.npy")
         size = about.size
         if images.shape != (len(ids), size, size, 3) or masks.shape != (len(ids), size, size):
             raise ValueError("the shapes do not match the ids")
-    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+    except (OSError, ValueError, KeyError) as error:
         raise RequestError(f"The prepared set in {folder} is damaged ({_brief(error)}); {_AGAIN}.") from None
     checksums = tuple(row[CHECKSUM] or "" for row in rows) if rows and CHECKSUM in rows[0] else ()
     return PreparedSet(about.name, size, ids, images, masks, about.fingerprint, folder, facts(about), about, checksums)
 
 
+def _rows(path: Path) -> list[dict[str, str]]:
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+    except (UnicodeDecodeError, csv.Error):
+        raise ValueError(f"{path.name} is no table") from None
+
+
 def _mapped(path: Path) -> np.ndarray:
-    array = np.load(path, mmap_mode="r")
+    try:
+        array = np.lib.format.open_memmap(path, mode="r")
+    except _HEADER_FAULTS:
+        raise ValueError(f"{path.name} has a damaged header, or is too short") from None
     if array.dtype != np.uint8 or not array.flags.c_contiguous:
         raise ValueError(f"{path.name} does not hold bytes, row by row")
     return array
