@@ -32,7 +32,7 @@ def read(tmp_path: Path) -> Callable[[hostile.Case], pixels.Decoded]:
 
 def is_sentence(text: str) -> bool:
     """It names a file, fits a line, ends, and shows nothing of Python's inside."""
-    inside = ("0x", "object at", "Traceback", "<", "struct", "unpack")
+    inside = ("0x", "object at", "Traceback", "<", "struct.", "unpack_from")
     return text.isprintable() and text.endswith(".") and "; " in text and not any(each in text for each in inside)
 
 

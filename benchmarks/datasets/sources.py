@@ -216,7 +216,7 @@ def _walked(container: Path) -> Iterator[str]:
             continue
         seen.add((about.st_dev, about.st_ino))
         folders[:] = [each for each in folders if not _hidden(each)]
-        for name in names:
+        for name in [*names, *(each for each in folders if Path(each).suffix)]:  # a folder may have a picture's name
             if not _hidden(name):
                 yield Path(root, name).relative_to(container).as_posix()
 
