@@ -169,6 +169,7 @@ def _run_data_sets(
 ) -> list[str]:
     """Run, or only estimate, what is to do, data set by data set; sentences about what failed."""
     from benchmarks import datasets
+    from benchmarks.datasets import judging
     from benchmarks.machine import device_named
     from benchmarks.runner import local
     from benchmarks.runner.console import Reporter
@@ -180,6 +181,8 @@ def _run_data_sets(
         cells = [cell for cell in plan.todo if cell.dataset == name]
         prepared = datasets.load(name, recipe.size)
         _say_what_is_unknown(prepared, session)
+        if vanished := judging.vanished_in_words(prepared.vanished, prepared.size):
+            session.say(f"{name}: {vanished}.")
         chosen = device_named(device)
         begun_with = engine.of_new_runs(chosen, recipe, allowed=kernels)
         with Reporter(session.console) as reporter:
@@ -191,6 +194,7 @@ def _run_data_sets(
                 show_costs(local.fit_to_train(cells, job, outcome), job, session)
             else:
                 outcome = local.execute(cells, job)
+                prepared.verification.check()
         problems += _faults(outcome, session)
     return problems
 

@@ -77,11 +77,12 @@ class Resources:
     device: torch.device
     data: Data
     prepared: datasets.PreparedSet
-    """That the data was cut from."""
+    """That the data was cut from. Nothing that was computed on it is stored before its verification has passed."""
 
     @classmethod
     def of(cls, prepared: datasets.PreparedSet, recipe: Recipe, device: torch.device) -> "Resources":
-        """The prepared set on the device, cut as the recipe wants it."""
+        """The prepared set on the device, cut as the recipe wants it. Its verification begins."""
+        prepared.verification.begin()
         return cls(device, Data.of(prepared, recipe.split, device), prepared)
 
     @classmethod
@@ -124,7 +125,7 @@ def run_group(spec: GroupSpec, resources: Resources, control: Control, claims: C
     """Train what is left of one group and write its folders, of the cells that this process can hold.
 
     Raises Interrupted where it was stopped or paused, with what can be gone on with on disk, ClaimLost where another
-    process took over, and RequestError for what was begun otherwise or cannot be gone on with.
+    process took over, and RequestError for what was begun otherwise, cannot be gone on with, or is a damaged data set.
     """
     full_precision()
     one_thread(resources.device)
@@ -176,6 +177,8 @@ def _train_and_store(spec: GroupSpec, resources: Resources, control: Control, cl
     rhythm = Rhythm(spec.recipe.epochs, spec.deadline)
     if control.stop.is_set() or rhythm.overdue:
         raise Interrupted
+    verification = resources.prepared.verification
+    verification.check(wait=False)
     replicas = Replicas(spec.network, spec.seeds, spec.recipe, resources.device, engine=spec.engine)
     identities = [checkpoint.identity(cell, spec.fingerprint) for cell in spec.cells]
     if spec.checkpoints[0].exists():
@@ -184,6 +187,7 @@ def _train_and_store(spec: GroupSpec, resources: Resources, control: Control, cl
     def after_epoch(replicas: Replicas) -> None:
         due = rhythm.after_epoch(replicas.epoch)
         control.reporter.epoch(replicas)
+        verification.check(wait=due.save)
         if due.save:
             claims.check(spec.cells)
             checkpoint.save(replicas, spec.checkpoints, identities)
@@ -194,6 +198,7 @@ def _train_and_store(spec: GroupSpec, resources: Resources, control: Control, cl
     with control.reporter.showing(replicas):
         train(replicas, resources.data, after_epoch, control.stop)
         scores = score_test(replicas, resources.data)
+        verification.check()
         claims.check(spec.cells)
         save_run.finish(replicas, spec.cells, scores, spec.root)
     for path in spec.checkpoints:
