@@ -8,6 +8,7 @@ killed process leaves behind has that name too: `partials` finds it.
 import json
 import math
 import os
+import reprlib
 import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from results.errors import Damaged
 HOME = Path(__file__).resolve().parent
 PARTIAL = ".partial"
 RERUN = "delete its folder and run this cell again"  # the cure for a damaged file of a run
+LARGEST, WHOLE = 1e100, 2**63 - 1  # numbers and whole numbers that a file may hold, without their sign
 DEEPEST = 20  # levels of a JSON file; those of a results folder have five
 
 
@@ -97,7 +99,7 @@ def own_or_packaged(root: Path, name: str) -> Path:
 def read_json(path: Path, cure: str = RERUN) -> dict[str, Any]:
     """The object in a JSON file; its numbers are finite. Raises Damaged, with this cure, for anything else."""
     try:
-        content = json.loads(path.read_bytes().decode())
+        content = json.loads(path.read_bytes().decode(), object_pairs_hook=_object)
     except FileNotFoundError:
         raise Damaged(path, "it is missing", cure) from None
     except OSError as error:
@@ -111,8 +113,17 @@ def read_json(path: Path, cure: str = RERUN) -> dict[str, Any]:
     return content
 
 
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object. Raises ValueError where a key stands twice, of which Python's reader takes the last."""
+    content = dict(pairs)
+    if len(content) != len(pairs):
+        twice = next(name for k, (name, _) in enumerate(pairs) if name in dict(pairs[:k]))
+        raise ValueError(f"the key {ascii(twice)} stands twice in one object")
+    return content
+
+
 def _fault(content: dict[str, Any]) -> str:
-    """What Python's reader takes and no other: a number that is not finite, a character that cannot be written."""
+    """What Python's reader takes and no other: numbers without end or beyond use, a character that cannot be written."""
     todo: list[tuple[tuple[str, ...], Any]] = [((), content)]
     while todo:
         place, value = todo.pop()
@@ -120,6 +131,8 @@ def _fault(content: dict[str, Any]) -> str:
             return f"its {place[0]} is nested more than {DEEPEST} levels deep"
         if isinstance(value, float) and not math.isfinite(value):
             return f"its {'.'.join(place)} is {value}, not a finite number"
+        if isinstance(value, int | float) and abs(value) > (LARGEST if isinstance(value, float) else WHOLE):
+            return f"its {'.'.join(place)} is {reprlib.repr(value)}, larger than anything that is measured"
         if not _can_be_written(value) or not all(map(_can_be_written, place[-1:])):
             return f"its {place[0]!a} holds a character that does not exist"
         children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()

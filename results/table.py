@@ -1,7 +1,6 @@
 """What all CSV files of the results folder share: columns of a declared kind, and sentences for what is wrong."""
 
 import csv
-import math
 import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,8 +24,8 @@ class Column:
     name: str
     kind: type
     """int, float (always finite) or str."""
-    low: float = -math.inf
-    high: float = math.inf
+    low: float = -files.LARGEST
+    high: float = files.LARGEST
     """Bounds of a number, both allowed."""
     empty: bool = False
     """Whether a number may be left out."""
@@ -107,6 +106,8 @@ def _values(column: Column | None, texts: Sequence[str]) -> Any:
         return pd.Series(texts, dtype=str)
     given = [text for text in texts if text] if column.empty else texts
     try:
+        if "_" in "".join(given):  # Python reads 1_2 as 12
+            raise ValueError
         values = np.array(given, dtype=str).astype(np.int64 if column.kind is int else np.float64)
         good = bool((np.isfinite(values) & (values >= column.low) & (values <= column.high)).all())
     except (ValueError, OverflowError):
@@ -123,8 +124,8 @@ def _values(column: Column | None, texts: Sequence[str]) -> Any:
 
 def _is(column: Column, text: str) -> bool:
     """Whether one text is what the column holds."""
-    if not text:
-        return column.empty
+    if not text or "_" in text:
+        return column.empty and not text
     try:
         value = np.array([text]).astype(np.int64 if column.kind is int else np.float64)[0]
     except (ValueError, OverflowError):
@@ -135,6 +136,6 @@ def _is(column: Column, text: str) -> bool:
 def _kind(column: Column) -> str:
     """ "a whole number", "a number from 0 to 1"."""
     word = "a whole number" if column.kind is int else "a number"
-    if column.high != math.inf:
+    if column.high != files.LARGEST:
         return f"{word} from {column.low:g} to {column.high:g}"
-    return word if column.low == -math.inf else f"{word} of at least {column.low:g}"
+    return word if column.low == -files.LARGEST else f"{word} of at least {column.low:g}"

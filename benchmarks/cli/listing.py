@@ -61,7 +61,7 @@ def _runs(root: Path, session: Session) -> Table:
     """Finished runs and failed ones; what is damaged is said beside the table."""
     from results.runs import load_runs
 
-    stored = load_runs(root)
+    stored = load_runs(root, large=False)
     table = Table("data set", "recipe", "network", "seed", "IoU %", "best epoch", "device", "finished")
     for each in stored.runs:
         cell, record = each.cell, each.report
