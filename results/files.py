@@ -5,22 +5,25 @@ that readers see the old file or the whole new one, and so that two writers neve
 killed process leaves behind has that name too: `partials` finds it.
 """
 
+import errno
+import glob
 import json
 import math
 import os
 import reprlib
 import secrets
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from results.errors import Damaged
+from results.errors import Damaged, Unwritable
 
 HOME = Path(__file__).resolve().parent
 PARTIAL = ".partial"
+STALE = 3600.0  # seconds after which nobody is writing a partial file any more
 RERUN = "delete its folder and run this cell again"  # the cure for a damaged file of a run
 LARGEST, WHOLE = 1e100, 2**63 - 1  # numbers and whole numbers that a file may hold, without their sign
 DEEPEST = 20  # levels of a JSON file; those of a results folder have five
@@ -40,25 +43,74 @@ def replacing(path: Path) -> Iterator[Path]:
 def replacing_all(paths: Sequence[Path]) -> Iterator[list[Path]]:
     """As `replacing`, for several files: all are complete on disk before the first one takes its place.
 
-    Each gets the mode that new files have here, whatever the library that writes it prefers.
+    Each gets the mode that new files have here, whatever the library that writes it prefers. Folders are made, and
+    partial files of the same names that are older than `STALE` go. Raises Unwritable where the system refuses, or the
+    block says that it did: then all is as it was before.
     """
     partials: list[Path] = []
+    folders: list[Path] = []
+    place = paths[0] if paths else HOME
     try:
-        for path in paths:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            partials.append(path.with_name(f".{path.name}.{secrets.token_hex(4)}{PARTIAL}"))
-            partials[-1].touch(exist_ok=False)
+        for place in paths:
+            _make_folder(place.parent, folders)
+            partials.append(_begun(place))
         modes = [partial.stat().st_mode for partial in partials]
         yield list(partials)
-        for partial, mode in zip(partials, modes, strict=True):
+        for place, partial, mode in zip(paths, partials, modes, strict=True):
             partial.chmod(mode)
             with partial.open("rb+") as file:
                 os.fsync(file.fileno())
-        for partial, path in zip(partials, paths, strict=True):
-            os.replace(partial, path)
+        for place, partial in zip(paths, partials, strict=True):
+            os.replace(partial, place)
+        folders.clear()
+    except Exception as error:
+        refused = Unwritable.of(_place_of(error, place, partials, paths), error)
+        if refused is None:
+            raise
+        raise refused from error
     finally:
         for partial in partials:
-            partial.unlink(missing_ok=True)
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
+        for folder in reversed(folders):
+            with suppress(OSError):  # another process uses it already
+                folder.rmdir()
+
+
+def _make_folder(folder: Path, made: list[Path]) -> None:
+    """Make a folder and those above it, and append the new ones to `made`."""
+    for each in reversed((folder, *folder.parents)):
+        if not each.exists():
+            each.mkdir(exist_ok=True)
+            made.append(each)
+    folder.mkdir(exist_ok=True)  # raises where it is a file
+
+
+def _begun(path: Path) -> Path:
+    """An empty partial file of a name of its own; what killed processes left of the same file goes."""
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}{PARTIAL}")
+    partial.touch(exist_ok=False)
+    _sweep(path, partial.stat().st_mtime)
+    return partial
+
+
+def _place_of(error: Exception, place: Path, partials: Sequence[Path], paths: Sequence[Path]) -> Path:
+    """What an error is about: the file that it names, under the name that this should have got, else `place`."""
+    told = getattr(error, "filename", None)
+    known = {str(partial): path for partial, path in zip(partials, paths, strict=False)}
+    if not isinstance(told, str | Path) or str(told).endswith(PARTIAL):
+        return known.get(str(told), place)
+    return Path(told)
+
+
+def _sweep(path: Path, now: float) -> None:
+    """Remove what killed processes left of a file. now: by the clock of the file system."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*{PARTIAL}"):
+        with suppress(OSError):  # another process sweeps too
+            if now - left.stat().st_mtime > STALE:
+                left.unlink()
 
 
 def partials(root: Path) -> list[Path]:
