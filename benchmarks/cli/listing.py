@@ -19,7 +19,7 @@ def list_(
     results: Results = None,
 ) -> None:
     """Show what there is: networks with their true parameter counts, suites, or stored runs."""
-    from results.installation import results_root
+    from results.installation import results_to_read
 
     session = session_of(context)
     if what == "networks":
@@ -28,7 +28,7 @@ def list_(
     elif what == "suites":
         session.show(_suites())
     elif what == "runs":
-        session.show(_runs(results_root(results), session))
+        session.show(_runs(results_to_read(results), session))
     else:
         raise unknown("list of", what, completion.lists(), "`list` takes networks, suites or runs")
 

@@ -25,7 +25,7 @@ from benchmarks.training.data import Data
 from benchmarks.training.engine import TORCH, Engine, announcing, require
 from benchmarks.training.loop import Interrupted
 from results.cell import Cell
-from results.errors import RequestError
+from results.errors import RequestError, Unwritable
 from results.runs import Failure, failure_of, is_finished
 
 
@@ -70,7 +70,8 @@ def execute(cells: list[Cell], job: Job) -> Outcome:
     """Train and score the cells of one data set and recipe, writing their folders.
 
     Ctrl-C stops all groups at their next step; what is on disk can be continued. Raises RequestError where a folder was
-    begun with other data or settings, as another network, or with an engine that is not here.
+    begun with other data or settings, as another network, or with an engine that is not here, and where the results
+    cannot be written: then as after Ctrl-C.
     """
     outcome = Outcome()
     cells = fit_to_train(cells, job, outcome)
@@ -87,9 +88,11 @@ def execute(cells: list[Cell], job: Job) -> Outcome:
         try:
             for network, future in futures:
                 _collect(network, future, outcome)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, Unwritable) as error:
             job.control.stop.set()
             pool.shutdown(wait=True, cancel_futures=True)
+            if isinstance(error, Unwritable):
+                raise
             outcome.interrupted = True
     outcome.finished = [cell for cell in cells if is_finished(cell, job.root)]
     outcome.failed = [failure for cell in cells if (failure := failure_of(cell, job.root)) is not None]
@@ -163,6 +166,8 @@ def _collect(network: str, future: Future, outcome: Outcome) -> None:
         future.result()
     except Interrupted:
         outcome.interrupted = True
+    except Unwritable:
+        raise  # the other groups write to the same place
     except Exception as error:
         plugin = registry.entry(network).plugin
         what = str(error) if isinstance(error, RequestError) else described(error, plugin.files if plugin else ())
