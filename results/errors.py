@@ -57,7 +57,7 @@ _OS_ERROR = re.compile(r"\(os error (\d+)\)")  # as libraries written in Rust te
 
 
 class Unwritable(RequestError):
-    """A file that cannot be written: where, why, and the cure. Nothing of it is left, and what was there before stays."""
+    """A file that cannot be written: where, why, and the cure. Nothing of it is left; what was there before stays."""
 
     def __init__(self, path: Path, reason: str, cure: str) -> None:
         super().__init__(f"{path} cannot be written ({reason}); {cure}, then give the same command again.")
@@ -77,7 +77,7 @@ class Unwritable(RequestError):
 
 
 def number_of(error: Exception) -> int | None:
-    """The system's number of what went wrong, which some libraries have in their sentence alone; None: there is none."""
+    """The system's number of what went wrong, which some libraries only have in their sentence; None: there is none."""
     told = error.errno if isinstance(error, OSError) else None
     found = _OS_ERROR.search(str(error)) if told is None else None
     return int(found[1]) if found else told

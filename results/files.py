@@ -56,8 +56,9 @@ def replacing_all(paths: Sequence[Path]) -> Iterator[list[Path]]:
             partials.append(_begun(place))
         modes = [partial.stat().st_mode for partial in partials]
         yield list(partials)
-        for place, partial, mode in zip(paths, partials, modes, strict=True):
-            partial.chmod(mode)
+        for k, partial in enumerate(partials):
+            place = paths[k]
+            partial.chmod(modes[k])
             with partial.open("rb+") as file:
                 os.fsync(file.fileno())
         for place, partial in zip(paths, partials, strict=True):
@@ -170,12 +171,12 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     content = dict(pairs)
     if len(content) != len(pairs):
         twice = next(name for k, (name, _) in enumerate(pairs) if name in dict(pairs[:k]))
-        raise ValueError(f"the key {ascii(twice)} stands twice in one object")
+        raise ValueError(f"the key {twice!a} stands twice in one object")
     return content
 
 
 def _fault(content: dict[str, Any]) -> str:
-    """What Python's reader takes and no other: numbers without end or beyond use, a character that cannot be written."""
+    """What Python's reader takes and no other: numbers without end or beyond use, a character that is none."""
     todo: list[tuple[tuple[str, ...], Any]] = [((), content)]
     while todo:
         place, value = todo.pop()

@@ -17,7 +17,6 @@ from results.errors import Damaged
 from results.metrics import COUNT_COLUMNS, EARLIER
 from results.table import Column, Table
 
-
 MOST_PIXELS = 10**10
 """Of one image: 100,000 x 100,000, so that sums over a data set stay within 64 bits."""
 

@@ -99,7 +99,7 @@ def write_run(
 
 
 def seal_run(folder: Path) -> None:
-    """Tie the files of a run together by checksums, as `save_run.finish` does; `write_run` writes an earlier version's."""
+    """Tie the files of a run together, as `save_run.finish` does; `write_run` writes what an earlier version did."""
     report = Report.read(folder / REPORT)
     report.changed(files=seal.of_folder(folder)).sealed().write(folder / REPORT)
 

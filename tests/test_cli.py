@@ -49,7 +49,10 @@ def benchmarks(*arguments: str, **environment: str) -> subprocess.CompletedProce
         (["report", "--format", "pdf"], "pdf"),
         (["check", "--accept"], "--accept needs --baseline"),
         (["check", "--results", "nowhere"], "The results folder nowhere does not exist; name the one that holds runs/"),
-        (["report", "--results", "nowhere"], "The results folder nowhere does not exist; name the one that holds runs/"),
+        (
+            ["report", "--results", "nowhere"],
+            "The results folder nowhere does not exist; name the one that holds runs/",
+        ),
         (["list", "runs", "--results", "nowhere"], "The results folder nowhere does not exist; "),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
@@ -83,18 +86,6 @@ def test_a_results_folder_without_runs_is_said(tmp_path):
     assert (tmp_path / "report" / "table1.md").exists()
 
 
-@pytest.mark.parametrize("both", [False, True], ids=["stdout", "both"])
-def test_a_reader_that_goes_away_is_no_fault(both):
-    """As `| head -n 0` is: the pipe is closed before anything is said. 130 is what is said of all that was stopped."""
-    reading, writing = os.pipe()
-    os.close(reading)
-    error = writing if both else subprocess.PIPE
-    command = [sys.executable, "-m", "benchmarks", "list", "suites"]
-    done = subprocess.run(command, cwd=ROOT, stdout=writing, stderr=error, check=False)
-    os.close(writing)
-    assert (done.returncode, done.stderr or b"") == (130, b"")
-
-
 def test_a_run_whose_reader_goes_away_can_be_gone_on_with(tmp_path):
     command = [sys.executable, "-m", "benchmarks", "run", "--network", "aulunet_v3", "--size", "32", "--no-kernels"]
     command += ["--seeds", "1", "--epochs", "40", "--results", str(tmp_path)]
@@ -105,10 +96,6 @@ def test_a_run_whose_reader_goes_away_can_be_gone_on_with(tmp_path):
         assert (left.wait(), left.stderr.read()) == (130, b""), said
     (folder,) = tmp_path.glob("runs/*/*/*/seed-1")
     assert {path.name for path in folder.iterdir()} <= {"config.json", "checkpoint.safetensors"}
-    again = [*command, "--minutes", "0.001"]
-    done = subprocess.run(again, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 130, done.stderr
-    assert "Run the same command again" in done.stdout
 
 
 def test_lists_show_what_there_is(tmp_path):
@@ -235,8 +222,8 @@ import signal, sys, threading
 from benchmarks.cli.session import Session
 signal.signal(signal.SIGTERM, signal.default_int_handler)
 session = Session()
-threading.Thread(target=session.say, args=["loss"]).start()
 try:
+    threading.Thread(target=session.say, args=["loss"]).start()
     threading.Event().wait(60)
 except KeyboardInterrupt:
     session.say("Stopped.")

@@ -1,4 +1,4 @@
-"""A real file system of 3 MB, full or read-only: one sentence, exit code 2, nothing half-written, and then it goes on."""
+"""A real file system of 3 MB, full or read-only: one sentence, exit code 2, nothing half-written; then it goes on."""
 
 import json
 import os

@@ -126,7 +126,9 @@ def own_digest(path: Path) -> str:
 
 def digest_of_masks(folder: Path) -> str:
     """By the tool that everybody has."""
-    listed = subprocess.run("export LC_ALL=C; sha256sum *.png | sha256sum", shell=True, cwd=folder, capture_output=True, check=True)
+    listed = subprocess.run(
+        "export LC_ALL=C; sha256sum *.png | sha256sum", shell=True, cwd=folder, capture_output=True, check=True
+    )
     return listed.stdout.decode().split()[0]
 
 
