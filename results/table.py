@@ -1,6 +1,7 @@
 """What all CSV files of the results folder share: columns of a declared kind, and sentences for what is wrong."""
 
 import csv
+import io
 import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -42,6 +43,8 @@ class Table:
     KEY: ClassVar[tuple[str, ...]] = ()
     """Columns that together name a row: no two rows have the same."""
     CURE: ClassVar[str] = files.RERUN
+    TYPED: ClassVar[bool] = False
+    """Whether a person types the file, whose last line may lack its end."""
     EARLIER: ClassVar[Mapping[str, str]] = NOTHING
     """Names of columns in files from before they were renamed, and their present ones."""
 
@@ -56,7 +59,7 @@ class Table:
     @classmethod
     def read(cls, path: Path) -> Self:
         """Raises Damaged, which names the file, the column and the cure, where it is missing or cannot be used."""
-        header, lines = read_lines(path, cls.CURE, cls.EARLIER)
+        header, lines = read_lines(path, cls.CURE, cls.EARLIER, whole=not cls.TYPED)
         if lacking := [column.name for column in cls.COLUMNS if column.required and column.name not in header]:
             raise Damaged(path, f"it is not a table of {', '.join(cls.names())}: it has no {lacking[0]}", cls.CURE)
         known = {column.name: column for column in cls.COLUMNS}
@@ -76,20 +79,23 @@ class Table:
 
 
 def read_lines(
-    path: Path, cure: str, earlier: Mapping[str, str] = MappingProxyType({})
+    path: Path, cure: str, earlier: Mapping[str, str] = NOTHING, *, whole: bool = False
 ) -> tuple[list[str], list[list[str]]]:
     """Header and lines of a CSV file as text, all of one length. Raises Damaged, with this cure.
 
-    earlier: former names of columns, and the present ones, which are returned.
+    earlier: former names of columns, and the present ones, which are returned. whole: refuse a last line without its
+    end, which was cut off.
     """
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            header, *lines = list(csv.reader(file, strict=True)) or [[]]
+        text = path.read_bytes().decode()
+        header, *lines = list(csv.reader(io.StringIO(text, newline=""), strict=True)) or [[]]
     except FileNotFoundError:
         raise Damaged(path, "the file is missing", cure) from None
     except (OSError, ValueError, csv.Error) as error:  # ValueError: not UTF-8
         raise Damaged(path, f"it is not a table ({error})", cure) from None
     header, lines = [earlier.get(name, name) for name in header], [line for line in lines if line]
+    if whole and text and not text.endswith("\n"):
+        raise Damaged(path, "its last line was cut off", cure)
     if len(set(header)) != len(header):
         raise Damaged(path, "it is not a table: a column stands twice", cure)
     for number, line in enumerate(lines, start=2):
