@@ -21,7 +21,7 @@ from benchmarks import datasets
 from benchmarks.machine import device_named, full_precision, one_thread
 from benchmarks.networks import registry
 from benchmarks.protocol.recipe import Recipe
-from benchmarks.runner import save_run
+from benchmarks.runner import litter, save_run
 from benchmarks.runner.claims import Claims
 from benchmarks.runner.console import Reporter
 from benchmarks.runner.evaluate import score_test
@@ -131,6 +131,8 @@ def run_group(spec: GroupSpec, resources: Resources, control: Control, claims: C
     one_thread(resources.device)
     held = [cell for cell in spec.cells if claims.take(cell)]
     try:
+        for cell in held:
+            litter.clean(cell.folder(spec.root))
         todo = [cell for cell in held if not is_done(cell, spec.root)]
         engines = {cell: _begun(cell, spec, resources) for cell in todo}
         for alike in _of_one_stage(todo, engines, spec):

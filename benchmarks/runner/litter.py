@@ -1,11 +1,13 @@
 """What killed processes leave in the folder of a cell, and who holds the cell's claim may remove."""
 
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from benchmarks.runner.claims import Claims
 from benchmarks.training.checkpoint import CHECKPOINT
 from results import files
-from results.cell import FAILED, REPORT
+from results.cell import CLAIM, FAILED, REPORT, Cell
 from results.errors import Damaged
 from results.schema import GivenUp, Report
 
@@ -25,6 +27,17 @@ def clean(folder: Path) -> list[Path]:
         with suppress(FileNotFoundError):
             path.unlink()
     return found
+
+
+def sweep(cells: Iterable[Cell], root: Path) -> None:
+    """Clean the folders of cells that are done, where a killed process left something and none is at work."""
+    with Claims(root) as claims:
+        for cell in cells:
+            folder = cell.folder(root)
+            left = files.partials(folder) or list(folder.glob(CHECKPOINTS)) or (folder / CLAIM).exists()
+            if left and claims.take(cell):
+                clean(folder)
+                claims.release(cell)
 
 
 def _is_over(folder: Path) -> bool:
