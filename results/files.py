@@ -164,14 +164,23 @@ def own_or_packaged(root: Path, name: str) -> Path:
     return own if own.exists() else HOME / name
 
 
-def read_json(path: Path, cure: str = RERUN) -> dict[str, Any]:
-    """The object in a JSON file; its numbers are finite. Raises Damaged, with this cure, for anything else."""
+def read_bytes(path: Path, cure: str) -> bytes:
+    """The content of a file. Raises Damaged, with this cure, where there is none, or something else in its place."""
     try:
-        content = json.loads(path.read_bytes().decode(), object_pairs_hook=_object)
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise Damaged(path, "it is no file", cure)
+        return path.read_bytes()
     except FileNotFoundError:
-        raise Damaged(path, "it is missing", cure) from None
+        raise Damaged(path, "the file is missing", cure) from None
     except OSError as error:
         raise Damaged(path, f"it cannot be read ({error.strerror})", cure) from None
+
+
+def read_json(path: Path, cure: str = RERUN) -> dict[str, Any]:
+    """The object in a JSON file; its numbers are finite. Raises Damaged, with this cure, for anything else."""
+    whole = read_bytes(path, cure)
+    try:
+        content = json.loads(whole.decode(), object_pairs_hook=_object)
     except (ValueError, RecursionError) as error:
         raise Damaged(path, f"it is not JSON ({error})", cure) from None
     if not isinstance(content, dict):

@@ -5,6 +5,7 @@ masks as one, and its own under `digest`. Weights and masks may be left away, as
 are damage. Documents of earlier versions have neither field, and are read as before.
 """
 
+import errno
 import hashlib
 import json
 from collections.abc import Mapping
@@ -31,6 +32,8 @@ def of_file(path: Path) -> str:
     if path.is_dir():
         lines = [f"{of_file(each)}  {each.name}\n" for each in sorted(path.glob("*.png"))]
         return hashlib.sha256("".join(lines).encode()).hexdigest()
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise OSError(errno.EINVAL, "it is no file", str(path))
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -86,12 +86,11 @@ def read_lines(
     earlier: former names of columns, and the present ones, which are returned. whole: refuse a last line without its
     end, which was cut off.
     """
+    content = files.read_bytes(path, cure)
     try:
-        text = path.read_bytes().decode()
+        text = content.decode()
         header, *lines = list(csv.reader(io.StringIO(text, newline=""), strict=True)) or [[]]
-    except FileNotFoundError:
-        raise Damaged(path, "the file is missing", cure) from None
-    except (OSError, ValueError, csv.Error) as error:  # ValueError: not UTF-8
+    except (ValueError, csv.Error) as error:  # ValueError: not UTF-8
         raise Damaged(path, f"it is not a table ({error})", cure) from None
     header, lines = [earlier.get(name, name) for name in header], [line for line in lines if line]
     if whole and text and not text.endswith("\n"):

@@ -11,8 +11,9 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
-from results import files
+from results import files, seal
 from results.errors import Unwritable
+from results.schema import PerImage
 
 
 def mode(path: Path) -> int:
@@ -93,8 +94,19 @@ def test_json_that_cannot_be_used_is_named(content: bytes, sentence: str, tmp_pa
 
 
 def test_a_folder_in_the_place_of_a_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(files.Damaged, match="it cannot be read"):
+    with pytest.raises(files.Damaged, match="it is no file"):
         files.read_json(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with names")
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(files.Damaged, match="it is no file"):
+        files.read_json(tmp_path / "pipe")
+    with pytest.raises(files.Damaged, match="it is no file"):
+        PerImage.read(tmp_path / "pipe")
+    with pytest.raises(OSError, match="it is no file"):
+        seal.of_file(tmp_path / "pipe")
 
 
 def spent(*_: object, **__: object) -> None:

@@ -4,6 +4,7 @@ without a word.
 A share of it here; `LESION_BENCHMARKS_MUTATIONS=10000 python -m pytest tests/test_mutations.py` for all of it.
 """
 
+import json
 import os
 import re
 import shutil
@@ -104,10 +105,12 @@ class Read:
         return len(self.stored.runs) + len(self.stored.failures) + len(self.profiles)
 
     def text(self) -> str:
-        """Every number in it, and every word."""
+        """Every number in it, and every word; the order of keys says nothing."""
         runs = self.stored.runs
-        parts = [(run.cell, run.config, run.report, run.counts.tolist(), run.history().to_csv()) for run in runs]
-        return repr((parts, self.stored.failures, self.profiles))
+        documents = [document for run in runs for document in (run.config, run.report)] + self.profiles
+        told = [json.dumps(document.content(), sort_keys=True) for document in documents]
+        counts = [(run.cell, run.per_image.to_dict(), run.history().to_csv()) for run in runs]
+        return repr((told, counts, self.stored.failures))
 
 
 def sentences(problems: list[Problem], damaged: Path) -> None:
