@@ -11,6 +11,7 @@ import os
 import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,11 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def replacing_all(paths: Sequence[Path]) -> Iterator[list[Path]]:
+def replacing_all(paths: Sequence[Path], kept_as: Sequence[Path] = ()) -> Iterator[list[Path]]:
     """As `replacing`, for several files: all are complete on disk before the first one takes its place.
+
+    kept_as: under which names the files in their places remain, one for each of `paths`; none: they do not. Between
+    two steps a file may lie under that name alone.
 
     Each gets the mode that new files have here, whatever the library that writes it prefers.
     """
@@ -52,7 +56,9 @@ def replacing_all(paths: Sequence[Path]) -> Iterator[list[Path]]:
             partial.chmod(mode)
             with partial.open("rb+") as file:
                 os.fsync(file.fileno())
-        for partial, path in zip(partials, paths, strict=True):
+        for partial, path, kept in zip_longest(partials, paths, kept_as):
+            if kept is not None and path.exists():
+                os.replace(path, kept)
             os.replace(partial, path)
     finally:
         for partial in partials:

@@ -115,6 +115,8 @@ def run_alone(spec: GroupSpec, control: Control, device: str = "auto") -> None:
 def run_group(spec: GroupSpec, resources: Resources, control: Control) -> None:
     """Train one group and write its folders; halve it where the device's memory does not suffice.
 
+    Seeds whose checkpoints stand at different epochs, as after a kill between two of them, train one after another.
+
     The cells were begun (`save_run.begin`). Raises Interrupted where it was stopped or paused, with what can be gone
     on with on disk, and RequestError for a checkpoint that cannot be gone on with.
     """
@@ -122,15 +124,18 @@ def run_group(spec: GroupSpec, resources: Resources, control: Control) -> None:
     one_thread(resources.device)
     try:
         return _train_and_store(spec, resources, control)
+    except checkpoint.Uneven as uneven:
+        parts = [tuple(spec.seeds[k] for k in part) for part in uneven.parts]
     except torch.cuda.OutOfMemoryError:
         if len(spec.seeds) == 1:
             raise
+        count, middle = len(spec.seeds), len(spec.seeds) // 2
+        control.reporter.note(f"{spec.network}: {count} seeds together need more memory than there is; halving")
+        parts = [spec.seeds[:middle], spec.seeds[middle:]]
     # Only here, behind the exception and its traceback, is the memory of the group free again.
     torch.cuda.empty_cache()
-    count, middle = len(spec.seeds), len(spec.seeds) // 2
-    control.reporter.note(f"{spec.network}: {count} seeds together need more memory than there is; halving")
-    for half in (spec.seeds[:middle], spec.seeds[middle:]):
-        run_group(replace(spec, seeds=half), resources, control)
+    for part in parts:
+        run_group(replace(spec, seeds=part), resources, control)
 
 
 def _train_and_store(spec: GroupSpec, resources: Resources, control: Control) -> None:
@@ -139,8 +144,8 @@ def _train_and_store(spec: GroupSpec, resources: Resources, control: Control) ->
         raise Interrupted
     replicas = Replicas(spec.network, spec.seeds, spec.recipe, resources.device, engine=spec.engine)
     identities = [checkpoint.identity(cell, spec.fingerprint) for cell in spec.cells]
-    if spec.checkpoints[0].exists():
-        checkpoint.restore(replicas, spec.checkpoints, identities)
+    for note in checkpoint.restore(replicas, spec.checkpoints, identities):
+        control.reporter.note(note)
 
     def after_epoch(replicas: Replicas) -> None:
         due = rhythm.after_epoch(replicas.epoch)
@@ -154,6 +159,6 @@ def _train_and_store(spec: GroupSpec, resources: Resources, control: Control) ->
     with control.reporter.showing(replicas):
         train(replicas, resources.data, after_epoch, control.stop)
         save_run.finish(replicas, spec.cells, score_test(replicas, resources.data), spec.root)
-    for path in spec.checkpoints:
-        path.unlink(missing_ok=True)
+    for cell in spec.cells:
+        checkpoint.remove(cell, spec.root)
     control.reporter.closing(replicas)
