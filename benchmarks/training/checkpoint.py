@@ -122,7 +122,7 @@ def restore(replicas: Replicas, paths: list[Path], identities: list[Identity]) -
     for name, parameter in replicas.trained.items():
         if f"exp_avg/{name}" in loaded[0]:  # parameters that get no gradient have no moments
             replicas.optimizer.state[parameter] = {
-                "step": loaded[0][f"step/{name}"].to(replicas.device),
+                "step": loaded[0][f"step/{name}"].to(replicas.device, copy=True),  # what was read lies in the file
                 "exp_avg": torch.empty_like(parameter),
                 "exp_avg_sq": torch.empty_like(parameter),
             }

@@ -86,7 +86,7 @@ class StoredProgress(Document):
     @property
     def fault(self) -> str:
         """What contradicts itself: everything but times and counts follows from the history."""
-        if [row.epoch for row in self.history] != list(range(1, self.epoch + 1)):
+        if len(self.history) != self.epoch or any(row.epoch != k for k, row in enumerate(self.history, start=1)):
             return f"it stands at epoch {self.epoch}, and its history has {len(self.history)} epochs"
         told = Progress(self.seed)
         for row in self.history:
