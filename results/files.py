@@ -14,6 +14,7 @@ import reprlib
 import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +41,11 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def replacing_all(paths: Sequence[Path]) -> Iterator[list[Path]]:
+def replacing_all(paths: Sequence[Path], kept_as: Sequence[Path] = ()) -> Iterator[list[Path]]:
     """As `replacing`, for several files: all are complete on disk before the first one takes its place.
+
+    kept_as: under which names the files in their places remain, one for each of `paths`; none: they do not. Between
+    two steps a file may lie under that name alone.
 
     Each gets the mode that new files have here, whatever the library that writes it prefers. Folders are made, and
     partial files of the same names that are older than `STALE` go. Raises Unwritable where the system refuses, or the
@@ -61,7 +65,9 @@ def replacing_all(paths: Sequence[Path]) -> Iterator[list[Path]]:
             partial.chmod(modes[k])
             with partial.open("rb+") as file:
                 os.fsync(file.fileno())
-        for place, partial in zip(paths, partials, strict=True):
+        for place, partial, kept in zip_longest(paths, partials, kept_as):
+            if kept is not None and place.exists():
+                os.replace(place, kept)
             os.replace(partial, place)
         folders.clear()
     except Exception as error:

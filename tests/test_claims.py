@@ -200,7 +200,7 @@ def test_two_commands_share_a_plan_and_train_each_cell_once(jobs):
     for each in threads:
         each.start()
     for each in threads:
-        each.join(60)
+        each.join(300)
     assert outcomes[0].finished == outcomes[1].finished == cells, "both end when the plan is done"
     assert not outcomes[0].errors
     assert not outcomes[1].errors

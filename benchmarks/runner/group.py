@@ -124,6 +124,8 @@ def run_alone(spec: GroupSpec, control: Control, device: str = "auto", job: str 
 def run_group(spec: GroupSpec, resources: Resources, control: Control, claims: Claims) -> None:
     """Train what is left of one group and write its folders, of the cells that this process can hold.
 
+    Seeds whose checkpoints stand at different epochs, as after a kill between two of them, train one after another.
+
     Raises Interrupted where it was stopped or paused, with what can be gone on with on disk, ClaimLost where another
     process took over, and RequestError for what was begun otherwise, cannot be gone on with, or is a damaged data set.
     """
@@ -133,11 +135,13 @@ def run_group(spec: GroupSpec, resources: Resources, control: Control, claims: C
     try:
         for cell in held:
             litter.clean(cell.folder(spec.root))
-        todo = [cell for cell in held if not is_done(cell, spec.root)]
-        engines = {cell: _begun(cell, spec, resources) for cell in todo}
-        for alike in _of_one_stage(todo, engines, spec):
-            seeds = tuple(cell.seed for cell in alike)
-            _train_what_fits(replace(spec, seeds=seeds, engine=engines[alike[0]]), resources, control, claims)
+        engines: dict[Engine, list[int]] = {}
+        for cell in held:
+            if not is_done(cell, spec.root):
+                engines.setdefault(_begun(cell, spec, resources), []).append(cell.seed)
+        for engine, seeds in engines.items():
+            part = replace(spec, seeds=tuple(seeds), engine=engine)
+            _train_in_parts(part, resources, control, claims)
     finally:
         for cell in held:
             claims.release(cell)
@@ -150,29 +154,22 @@ def _begun(cell: Cell, spec: GroupSpec, resources: Resources) -> Engine:
     return engine
 
 
-def _of_one_stage(cells: list[Cell], engines: dict[Cell, Engine], spec: GroupSpec) -> list[list[Cell]]:
-    """Cells that can train in one pass: those that stand at the same epoch, by the same engine."""
-    stages: dict[tuple[int, Engine], list[Cell]] = {}
-    for cell in cells:
-        identity = checkpoint.identity(cell, spec.fingerprint)
-        epoch = checkpoint.epochs_done(checkpoint.path_of(cell, spec.root), identity)
-        stages.setdefault((epoch, engines[cell]), []).append(cell)
-    return [stages[key] for key in sorted(stages, key=lambda key: key[0])]
-
-
-def _train_what_fits(spec: GroupSpec, resources: Resources, control: Control, claims: Claims) -> None:
-    """Train one group; halve it where the device's memory does not suffice."""
+def _train_in_parts(spec: GroupSpec, resources: Resources, control: Control, claims: Claims) -> None:
+    """Train one group in as few passes as can be: several where seeds stand apart, or where memory is too small."""
     try:
         return _train_and_store(spec, resources, control, claims)
+    except checkpoint.Uneven as uneven:
+        parts = [tuple(spec.seeds[k] for k in part) for part in uneven.parts]
     except torch.cuda.OutOfMemoryError:
         if len(spec.seeds) == 1:
             raise
+        count, middle = len(spec.seeds), len(spec.seeds) // 2
+        control.reporter.note(f"{spec.network}: {count} seeds together need more memory than there is; halving")
+        parts = [spec.seeds[:middle], spec.seeds[middle:]]
     # Only here, behind the exception and its traceback, is the memory of the group free again.
     torch.cuda.empty_cache()
-    count, middle = len(spec.seeds), len(spec.seeds) // 2
-    control.reporter.note(f"{spec.network}: {count} seeds together need more memory than there is; halving")
-    for half in (spec.seeds[:middle], spec.seeds[middle:]):
-        _train_what_fits(replace(spec, seeds=half), resources, control, claims)
+    for part in parts:
+        _train_in_parts(replace(spec, seeds=part), resources, control, claims)
 
 
 def _train_and_store(spec: GroupSpec, resources: Resources, control: Control, claims: Claims) -> None:
@@ -183,8 +180,8 @@ def _train_and_store(spec: GroupSpec, resources: Resources, control: Control, cl
     verification.check(wait=False)
     replicas = Replicas(spec.network, spec.seeds, spec.recipe, resources.device, engine=spec.engine)
     identities = [checkpoint.identity(cell, spec.fingerprint) for cell in spec.cells]
-    if spec.checkpoints[0].exists():
-        checkpoint.restore(replicas, spec.checkpoints, identities)
+    for note in checkpoint.restore(replicas, spec.checkpoints, identities):
+        control.reporter.note(note)
 
     def after_epoch(replicas: Replicas) -> None:
         due = rhythm.after_epoch(replicas.epoch)
@@ -203,6 +200,6 @@ def _train_and_store(spec: GroupSpec, resources: Resources, control: Control, cl
         verification.check()
         claims.check(spec.cells)
         save_run.finish(replicas, spec.cells, scores, spec.root)
-    for path in spec.checkpoints:
-        path.unlink(missing_ok=True)
+    for cell in spec.cells:
+        checkpoint.remove(cell, spec.root)
     control.reporter.closing(replicas)

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from benchmarks import machine
 from benchmarks.datasets import PreparedSet
@@ -21,7 +21,7 @@ from benchmarks.networks.identity import identity
 from benchmarks.objectives import losses
 from benchmarks.protocol.recipe import Recipe
 from benchmarks.runner.evaluate import Scores
-from benchmarks.training.checkpoint import CHECKPOINT
+from benchmarks.training import checkpoint
 from benchmarks.training.engine import TORCH, Engine
 from benchmarks.training.replicas import Replicas, scored_network
 from results import files, seal
@@ -97,14 +97,14 @@ def _config(cell: Cell, prepared: PreparedSet, recipe: Recipe, engine: Engine) -
 
 def engine_of(cell: Cell, root: Path, new: Engine) -> Engine:
     """The engine that a cell was begun with, or `new` where there is no checkpoint, so that nothing can change."""
-    folder = cell.folder(root)
-    if not (folder / CHECKPOINT).exists():
+    if not checkpoint.exists(cell, root):
         return new
+    path = cell.folder(root) / CONFIG
     try:
-        begun = Config.read(folder / CONFIG).engine
+        begun = Config.read(path).engine
         return Engine.of_record(None if begun is None else begun.content())
     except ValueError as error:
-        raise RequestError(f"{folder / CONFIG} cannot be continued ({error}); move its folder away.") from None
+        raise RequestError(f"{path} cannot be continued ({error}); move its folder away.") from None
 
 
 def one_identity(cell: Cell, root: Path, *, finished: bool = False) -> None:
@@ -149,8 +149,7 @@ def finish(replicas: Replicas, cells: list[Cell], scores: Scores, root: Path) ->
         counts = scores.counts[k]
         PerImage.of(list(scores.ids), counts).write(folder / PER_IMAGE)
         weights = {name: replicas.best[name][k].contiguous().cpu() for name in network.state_dict()}
-        with files.replacing(folder / WEIGHTS) as partial:
-            save_file(weights, partial)
+        files.write_bytes(folder / WEIGHTS, save(weights))
         parameters = sum(parameter.numel() for parameter in network.parameters())
         report = _report(Config.read(folder / CONFIG), replicas, k, counts, parameters)
         report.changed(files=seal.of_folder(folder)).sealed().write(folder / REPORT)
