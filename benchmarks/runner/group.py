@@ -21,7 +21,7 @@ from benchmarks.machine import device_named, full_precision, one_thread
 from benchmarks.networks import registry
 from benchmarks.protocol.recipe import Recipe
 from benchmarks.runner import save_run
-from benchmarks.runner.console import Reporter
+from benchmarks.runner.console import Watcher
 from benchmarks.runner.evaluate import score_test
 from benchmarks.runner.rhythm import Rhythm
 from benchmarks.training import checkpoint
@@ -98,7 +98,7 @@ class Resources:
 class Control:
     """Who is told of the progress of groups, and what stops them at their next step."""
 
-    reporter: Reporter
+    reporter: Watcher
     stop: Event = field(default_factory=Event)
 
 
