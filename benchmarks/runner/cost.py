@@ -11,7 +11,7 @@ from statistics import median
 
 import torch
 
-from benchmarks.machine import now, one_thread, workers
+from benchmarks.machine import now, work_on, workers
 from benchmarks.runner import save_run
 from benchmarks.runner.local import Job
 from benchmarks.training.cuda_graph import WARM_UP
@@ -72,7 +72,7 @@ def makespan(counted: Mapping[Group, int], costs: Mapping[Group, Cost], job: Job
 
 def _measure(network: str, engine: Engine, together: int, job: Job) -> Cost:
     side_by_side = workers(job.device)
-    with ThreadPoolExecutor(side_by_side, initializer=one_thread, initargs=(job.device,)) as pool:
+    with ThreadPoolExecutor(side_by_side, initializer=work_on, initargs=(job.device,)) as pool:
         warm = list(pool.map(lambda seed: _warm(network, engine, seed, together, job), range(side_by_side)))
         timings = list(pool.map(lambda works: _seconds(works, job.device), warm))
     step, evaluation = (sum(each) / side_by_side for each in zip(*timings, strict=True))

@@ -17,7 +17,7 @@ from threading import Event
 import torch
 
 from benchmarks import datasets
-from benchmarks.machine import device_named, full_precision, one_thread
+from benchmarks.machine import device_named, full_precision, work_on
 from benchmarks.networks import registry
 from benchmarks.protocol.recipe import Recipe
 from benchmarks.runner import save_run
@@ -96,10 +96,13 @@ class Resources:
 
 @dataclass(frozen=True)
 class Control:
-    """Who is told of the progress of groups, and what stops them at their next step."""
+    """Who is told of the progress of groups, and what ends them early."""
 
     reporter: Watcher
     stop: Event = field(default_factory=Event)
+    """At the next step: what came after the last checkpoint is lost."""
+    pause: Event = field(default_factory=Event)
+    """At the end of the epoch, with a checkpoint."""
 
 
 def run_alone(spec: GroupSpec, control: Control, device: str = "auto") -> None:
@@ -119,7 +122,7 @@ def run_group(spec: GroupSpec, resources: Resources, control: Control) -> None:
     on with on disk, and RequestError for a checkpoint that cannot be gone on with.
     """
     full_precision()
-    one_thread(resources.device)
+    work_on(resources.device)
     try:
         return _train_and_store(spec, resources, control)
     except torch.cuda.OutOfMemoryError:
@@ -135,7 +138,7 @@ def run_group(spec: GroupSpec, resources: Resources, control: Control) -> None:
 
 def _train_and_store(spec: GroupSpec, resources: Resources, control: Control) -> None:
     rhythm = Rhythm(spec.recipe.epochs, spec.deadline)
-    if control.stop.is_set() or rhythm.overdue:
+    if control.stop.is_set() or control.pause.is_set() or rhythm.overdue:
         raise Interrupted
     replicas = Replicas(spec.network, spec.seeds, spec.recipe, resources.device, engine=spec.engine)
     identities = [checkpoint.identity(cell, spec.fingerprint) for cell in spec.cells]
@@ -143,7 +146,7 @@ def _train_and_store(spec: GroupSpec, resources: Resources, control: Control) ->
         checkpoint.restore(replicas, spec.checkpoints, identities)
 
     def after_epoch(replicas: Replicas) -> None:
-        due = rhythm.after_epoch(replicas.epoch)
+        due = rhythm.after_epoch(replicas.epoch, pause=control.pause.is_set())
         control.reporter.epoch(replicas)
         if due.save:
             checkpoint.save(replicas, spec.checkpoints, identities)
