@@ -8,6 +8,7 @@
         masks/ID.png          1-bit predictions of the images that the qualitative figure may show
         report.json           written last and atomically: a folder with it is a finished run
         failed.json           instead of report.json: at which epoch and why this seed was given up
+        claim.json            while a process works on the cell: which one (claims.py)
 
 schema.py says what is in each. Names of wrapped networks hold characters that no folder may ("smp:unet/resnet18"); they
 are percent-encoded.
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-CONFIG, REPORT, FAILED = "config.json", "report.json", "failed.json"
+CONFIG, REPORT, FAILED, CLAIM = "config.json", "report.json", "failed.json", "claim.json"
 HISTORY, PER_IMAGE = "history.csv", "per_image.csv"
 WEIGHTS, MASKS = "weights.safetensors", "masks"
 

@@ -44,7 +44,7 @@ def replacing_all(paths: Sequence[Path]) -> Iterator[list[Path]]:
     try:
         for path in paths:
             path.parent.mkdir(parents=True, exist_ok=True)
-            partials.append(path.with_name(f".{path.name}.{secrets.token_hex(4)}{PARTIAL}"))
+            partials.append(_partial(path))
             partials[-1].touch(exist_ok=False)
         modes = [partial.stat().st_mode for partial in partials]
         yield list(partials)
@@ -57,6 +57,21 @@ def replacing_all(paths: Sequence[Path]) -> Iterator[list[Path]]:
     finally:
         for partial in partials:
             partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def beside(path: Path) -> Iterator[Path]:
+    """A name for a passing file in the folder of `path`, which is made; what has the name at the end goes away."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    passing = _partial(path)
+    try:
+        yield passing
+    finally:
+        passing.unlink(missing_ok=True)
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}{PARTIAL}")
 
 
 def partials(root: Path) -> list[Path]:

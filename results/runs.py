@@ -1,6 +1,7 @@
 """Stored runs: validated when they are read, and what is damaged becomes a Problem."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -70,6 +71,11 @@ def is_finished(cell: Cell, root: Path) -> bool:
     return (cell.folder(root) / REPORT).exists()
 
 
+def is_done(cell: Cell, root: Path) -> bool:
+    """Finished or given up: there is nothing left to train."""
+    return is_finished(cell, root) or (cell.folder(root) / FAILED).exists()
+
+
 def failure_of(cell: Cell, root: Path) -> Failure | None:
     """The recorded failure of this cell, if it was given up. Raises Damaged where that file cannot be used."""
     path = cell.folder(root) / FAILED
@@ -88,6 +94,15 @@ def load_runs(root: Path) -> Stored:
         except Damaged as damage:
             stored.problems.append(damage.problem)
     return stored
+
+
+def unfinished(root: Path) -> Iterator[Cell]:
+    """Cells that were begun, or are about to be, and are neither finished nor given up."""
+    for folder in sorted(_seed_folders(root)):
+        with suppress(ValueError):  # no cell's folder, which `load_runs` names
+            cell = Cell.of_folder(folder)
+            if not is_done(cell, root):
+                yield cell
 
 
 def of_one_identity(runs: list[Run]) -> tuple[list[Run], list[Problem]]:

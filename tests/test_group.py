@@ -14,7 +14,8 @@ from rich.console import Console
 from benchmarks import datasets
 from benchmarks.networks import registry
 from benchmarks.protocol.recipe import RECIPES
-from benchmarks.runner import local, save_run
+from benchmarks.runner import local
+from benchmarks.runner.claims import Claims
 from benchmarks.runner.console import Reporter
 from benchmarks.runner.group import Control, GroupSpec, Resources, run_alone, run_group
 from benchmarks.training.loop import Interrupted
@@ -57,12 +58,10 @@ def quiet() -> Control:
 
 
 def planned(root: Path, *networks: str) -> tuple[list[GroupSpec], local.Job]:
-    """The groups of the first seed of these networks, begun in `root`."""
+    """The groups of the first seed of these networks, to be stored in `root`."""
     prepared = datasets.load("synthetic", RECIPE.size)
-    job = local.Job(prepared, RECIPE, root, Resources.of(prepared, RECIPE, CPU), quiet())
+    job = local.Job(RECIPE, root, Resources.of(prepared, RECIPE, CPU), quiet())
     cells = [Cell("synthetic", RECIPE.name, network, 1) for network in networks]
-    for cell in cells:
-        save_run.begin(cell, prepared, RECIPE, root)
     return local.planned_groups(cells, job), job
 
 
@@ -86,8 +85,9 @@ def test_a_fresh_process_trains_a_group_to_the_same_numbers(tmp_path, plugin):
         target=in_a_fresh_process, args=([pickle.dumps(spec) for spec in there],)
     )
     process.start()
-    for spec in here:
-        run_group(spec, job.resources, job.control)
+    with Claims(tmp_path / "here") as claims:
+        for spec in here:
+            run_group(spec, job.resources, job.control, claims)
     process.join(120)
     assert process.exitcode == 0
     assert [spec.network for spec in there] == ["aulunet_v3", "own"]
@@ -128,9 +128,10 @@ def test_other_data_than_planned_are_refused(tmp_path):
 
 def test_a_deadline_on_the_wall_clock_and_a_stop_are_obeyed(tmp_path):
     (spec,), job = planned(tmp_path, "aulunet_v3")
-    with pytest.raises(Interrupted):
-        run_group(replace(spec, deadline=time.time() - 1), job.resources, job.control)
-    job.control.stop.set()
-    with pytest.raises(Interrupted):
-        run_group(spec, job.resources, job.control)
+    with Claims(tmp_path) as claims:
+        with pytest.raises(Interrupted):
+            run_group(replace(spec, deadline=time.time() - 1), job.resources, job.control, claims)
+        job.control.stop.set()
+        with pytest.raises(Interrupted):
+            run_group(spec, job.resources, job.control, claims)
     assert os.listdir(spec.cells[0].folder(tmp_path)) == ["config.json"]

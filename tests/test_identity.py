@@ -267,7 +267,7 @@ def test_other_networks_train_where_one_is_refused_and_nothing_of_it_is_stored(t
     monkeypatch.setitem(registry.ENTRIES, "plain", Entry("plain", "Plain", lambda: nn.Conv2d(3, 1, 1)))
     prepared, device = datasets.load("synthetic", 32), torch.device("cpu")
     resources, control = Resources.of(prepared, RECIPE, device), Control(Reporter(Console(quiet=True)))
-    job = local.Job(prepared, RECIPE, tmp_path, resources, control)
+    job = local.Job(RECIPE, tmp_path, resources, control)
     cells = [Cell("synthetic", RECIPE.name, network, 1) for network in ("twin", "plain")]
     outcome = local.execute(cells, job)
     assert [network for network, _ in outcome.errors] == ["twin"]

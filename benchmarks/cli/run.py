@@ -57,6 +57,14 @@ def run(
             "continues as it was begun.",
         ),
     ] = False,
+    steal: Annotated[
+        bool,
+        typer.Option(
+            "--steal",
+            help="Take over cells that other processes hold now. Without it, those of dead processes only; `list runs` "
+            "shows who holds what.",
+        ),
+    ] = False,
     plugin: Plugins = None,
     results: Results = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and its cost; train nothing.")] = False,
@@ -76,7 +84,9 @@ def run(
     plan = _plan(cells, root)
     session.say_whole(f"Results folder: {root}")
     _show_plan(plan, settings.name, session)
-    problems = _run_data_sets(plan, settings, root, device, until, dry_run, session, kernels=not no_kernels)
+    problems = _run_data_sets(
+        plan, settings, root, device, until, dry_run, session, kernels=not no_kernels, steal=steal
+    )
     for failure in plan.failed:
         problems.append(f"{failure.cell} failed before: {failure.reason}; delete {failure.folder} to try again.")
     if not dry_run:
@@ -155,6 +165,7 @@ def _run_data_sets(
     session: Session,
     *,
     kernels: bool,
+    steal: bool,
 ) -> list[str]:
     """Run, or only estimate, what is to do, data set by data set; sentences about what failed."""
     from benchmarks import datasets
@@ -173,7 +184,7 @@ def _run_data_sets(
         begun_with = engine.of_new_runs(chosen, recipe, allowed=kernels)
         with Reporter(session.console) as reporter:
             resources, control = Resources.of(prepared, recipe, chosen), Control(reporter)
-            job = local.Job(prepared, recipe, root, resources, control, begun_with, until)
+            job = local.Job(recipe, root, resources, control, begun_with, until, steal)
             outcome = local.Outcome()
             reporter.note(engine.announcement(job.engine, chosen, recipe, asked=kernels))
             if dry_run:

@@ -1,10 +1,11 @@
 """One group: the seeds of a network that train together, from a specification that pickles to its finished folders.
 
-Three things that were one before, because they travel differently:
+Four things, because they travel differently:
 
 * `GroupSpec`, what to train: names, settings and hashes, which any process on any machine can be given.
 * `Resources`, what it trains on: the device of this process and the data set on it.
 * `Control`, who watches and stops it.
+* `Claims`, which of its cells this process holds, so that no other works on them.
 
 A fresh process needs nothing but a specification: `run_alone` loads the plugin and the data set that it names, and
 refuses others under the same names.
@@ -21,16 +22,18 @@ from benchmarks.machine import device_named, full_precision, work_on
 from benchmarks.networks import registry
 from benchmarks.protocol.recipe import Recipe
 from benchmarks.runner import save_run
+from benchmarks.runner.claims import Claims
 from benchmarks.runner.console import Watcher
 from benchmarks.runner.evaluate import score_test
 from benchmarks.runner.rhythm import Rhythm
 from benchmarks.training import checkpoint
 from benchmarks.training.data import Data
-from benchmarks.training.engine import Engine
+from benchmarks.training.engine import Engine, require
 from benchmarks.training.loop import Interrupted, train
 from benchmarks.training.replicas import Replicas
-from results.cell import Cell
+from results.cell import CONFIG, Cell
 from results.errors import RequestError
+from results.runs import is_done
 
 
 @dataclass(frozen=True)
@@ -45,9 +48,9 @@ class GroupSpec:
     """Of the prepared set, hex SHA-256."""
     recipe: Recipe
     root: Path
-    """Results folder, in which the cells of this group were begun."""
+    """Results folder."""
     engine: Engine
-    """What computes, as config.json of the cells records it."""
+    """What computes cells of which nothing was trained yet; others go on as their config.json says."""
     deadline: float | None = None
     """When to pause, at the end of an epoch: seconds since 1970; None: when all is done."""
 
@@ -73,11 +76,13 @@ class Resources:
 
     device: torch.device
     data: Data
+    prepared: datasets.PreparedSet
+    """That the data was cut from."""
 
     @classmethod
     def of(cls, prepared: datasets.PreparedSet, recipe: Recipe, device: torch.device) -> "Resources":
         """The prepared set on the device, cut as the recipe wants it."""
-        return cls(device, Data.of(prepared, recipe.split, device))
+        return cls(device, Data.of(prepared, recipe.split, device), prepared)
 
     @classmethod
     def found(cls, spec: GroupSpec, device: torch.device) -> "Resources":
@@ -105,26 +110,60 @@ class Control:
     """At the end of the epoch, with a checkpoint."""
 
 
-def run_alone(spec: GroupSpec, control: Control, device: str = "auto") -> None:
+def run_alone(spec: GroupSpec, control: Control, device: str = "auto", job: str | None = None) -> None:
     """Train and store a group in a process that knows nothing of it yet: load its plugin and its data, then run it.
 
-    device: as `machine.device_named` takes it. Raises what `run_group` and `Resources.found` raise, and RequestError
-    where the plugin cannot be loaded or was changed since the group was planned.
+    device: as `machine.device_named` takes it. job: whose claims this process may go on with, as `Claims` takes it.
+    Cells that another process holds are left to it. Raises what `run_group` and `Resources.found` raise, and
+    RequestError where the plugin cannot be loaded or was changed since the group was planned.
     """
     registry.from_specification(spec.wanted)
-    run_group(spec, Resources.found(spec, device_named(device)), control)
+    resources = Resources.found(spec, device_named(device))
+    with Claims(spec.root, job=job) as claims:
+        run_group(spec, resources, control, claims)
 
 
-def run_group(spec: GroupSpec, resources: Resources, control: Control) -> None:
-    """Train one group and write its folders; halve it where the device's memory does not suffice.
+def run_group(spec: GroupSpec, resources: Resources, control: Control, claims: Claims) -> None:
+    """Train what is left of one group and write its folders, of the cells that this process can hold.
 
-    The cells were begun (`save_run.begin`). Raises Interrupted where it was stopped or paused, with what can be gone
-    on with on disk, and RequestError for a checkpoint that cannot be gone on with.
+    Raises Interrupted where it was stopped or paused, with what can be gone on with on disk, ClaimLost where another
+    process took over, and RequestError for what was begun otherwise or cannot be gone on with.
     """
     full_precision()
     work_on(resources.device)
+    held = [cell for cell in spec.cells if claims.take(cell)]
     try:
-        return _train_and_store(spec, resources, control)
+        todo = [cell for cell in held if not is_done(cell, spec.root)]
+        engines = {cell: _begun(cell, spec, resources) for cell in todo}
+        for alike in _of_one_stage(todo, engines, spec):
+            seeds = tuple(cell.seed for cell in alike)
+            _train_what_fits(replace(spec, seeds=seeds, engine=engines[alike[0]]), resources, control, claims)
+    finally:
+        for cell in held:
+            claims.release(cell)
+
+
+def _begun(cell: Cell, spec: GroupSpec, resources: Resources) -> Engine:
+    """Write the cell's config.json where there is none; the engine that trains it."""
+    engine = save_run.begin(cell, resources.prepared, spec.recipe, spec.root, spec.engine)
+    require(engine, resources.device, cell.folder(spec.root) / CONFIG)
+    return engine
+
+
+def _of_one_stage(cells: list[Cell], engines: dict[Cell, Engine], spec: GroupSpec) -> list[list[Cell]]:
+    """Cells that can train in one pass: those that stand at the same epoch, by the same engine."""
+    stages: dict[tuple[int, Engine], list[Cell]] = {}
+    for cell in cells:
+        identity = checkpoint.identity(cell, spec.fingerprint)
+        epoch = checkpoint.epochs_done(checkpoint.path_of(cell, spec.root), identity)
+        stages.setdefault((epoch, engines[cell]), []).append(cell)
+    return [stages[key] for key in sorted(stages, key=lambda key: key[0])]
+
+
+def _train_what_fits(spec: GroupSpec, resources: Resources, control: Control, claims: Claims) -> None:
+    """Train one group; halve it where the device's memory does not suffice."""
+    try:
+        return _train_and_store(spec, resources, control, claims)
     except torch.cuda.OutOfMemoryError:
         if len(spec.seeds) == 1:
             raise
@@ -133,10 +172,10 @@ def run_group(spec: GroupSpec, resources: Resources, control: Control) -> None:
     count, middle = len(spec.seeds), len(spec.seeds) // 2
     control.reporter.note(f"{spec.network}: {count} seeds together need more memory than there is; halving")
     for half in (spec.seeds[:middle], spec.seeds[middle:]):
-        run_group(replace(spec, seeds=half), resources, control)
+        _train_what_fits(replace(spec, seeds=half), resources, control, claims)
 
 
-def _train_and_store(spec: GroupSpec, resources: Resources, control: Control) -> None:
+def _train_and_store(spec: GroupSpec, resources: Resources, control: Control, claims: Claims) -> None:
     rhythm = Rhythm(spec.recipe.epochs, spec.deadline)
     if control.stop.is_set() or control.pause.is_set() or rhythm.overdue:
         raise Interrupted
@@ -149,6 +188,7 @@ def _train_and_store(spec: GroupSpec, resources: Resources, control: Control) ->
         due = rhythm.after_epoch(replicas.epoch, pause=control.pause.is_set())
         control.reporter.epoch(replicas)
         if due.save:
+            claims.check(spec.cells)
             checkpoint.save(replicas, spec.checkpoints, identities)
             rhythm.saved()
         if due.pause:
@@ -156,7 +196,9 @@ def _train_and_store(spec: GroupSpec, resources: Resources, control: Control) ->
 
     with control.reporter.showing(replicas):
         train(replicas, resources.data, after_epoch, control.stop)
-        save_run.finish(replicas, spec.cells, score_test(replicas, resources.data), spec.root)
+        scores = score_test(replicas, resources.data)
+        claims.check(spec.cells)
+        save_run.finish(replicas, spec.cells, scores, spec.root)
     for path in spec.checkpoints:
         path.unlink(missing_ok=True)
     control.reporter.closing(replicas)

@@ -31,16 +31,32 @@ from results.schema import Code, Config, EngineRecord, GivenUp, History, Host, P
 PRECISIONS = {"fp32": "fp32, TF32 off", "bf16": "bf16 autocast; weights, loss and AdamW fp32, TF32 off"}
 
 
-def begin(cell: Cell, prepared: PreparedSet, recipe: Recipe, root: Path, engine: Engine = TORCH) -> None:
-    """Write config.json, or check that the one from before says the same. Raises RequestError where it does not.
+def begin(cell: Cell, prepared: PreparedSet, recipe: Recipe, root: Path, engine: Engine = TORCH) -> Engine:
+    """Write config.json, or find that the one from before says the same. Returns the engine that goes on with the cell.
 
-    engine: of a cell of which nothing was trained yet. One that was goes on with its own.
+    engine: of a cell of which nothing was trained yet. One that was goes on with its own. Raises RequestError where the
+    cell was begun otherwise.
     """
-    one_identity(cell, root)
-    path, config = cell.folder(root) / CONFIG, _config(cell, prepared, recipe, engine_of(cell, root, engine))
+    path, chosen = cell.folder(root) / CONFIG, engine_of(cell, root, engine)
+    config = can_begin(cell, prepared, recipe, root, chosen)
     if not path.exists():
         config.write(path)
-        return
+        return chosen
+    before = Config.read(path)
+    if before.engine != config.engine:
+        before.changed(engine=config.engine).write(path)
+    return chosen
+
+
+def can_begin(cell: Cell, prepared: PreparedSet, recipe: Recipe, root: Path, engine: Engine = TORCH) -> Config:
+    """What config.json of the cell is to say; nothing is written.
+
+    Raises RequestError where the one from before says something else that matters to the numbers.
+    """
+    one_identity(cell, root)
+    path, config = cell.folder(root) / CONFIG, _config(cell, prepared, recipe, engine)
+    if not path.exists():
+        return config
     before = Config.read(path)
     for key in ("recipe_settings", "cross_entropy", "fingerprint", "split"):
         if getattr(before, key) != getattr(config, key):
@@ -48,8 +64,7 @@ def begin(cell: Cell, prepared: PreparedSet, recipe: Recipe, root: Path, engine:
                 f"{path} was begun with another {key.replace('_', ' ')}; move its folder away, or name another results "
                 "folder with --results."
             )
-    if before.engine != config.engine:
-        before.changed(engine=config.engine).write(path)
+    return config
 
 
 def _config(cell: Cell, prepared: PreparedSet, recipe: Recipe, engine: Engine) -> Config:
