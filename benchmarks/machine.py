@@ -46,6 +46,11 @@ def devices_named(name: str) -> list[torch.device]:
     return [torch.device("cuda", index) for index in range(torch.cuda.device_count())]
 
 
+def or_cpu(device: torch.device) -> torch.device:
+    """The device, or the CPU where this machine has none of its kind, to try what another machine is to do."""
+    return device if device.type == "cpu" or torch.cuda.is_available() else torch.device("cpu")
+
+
 def cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

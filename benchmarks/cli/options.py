@@ -37,7 +37,9 @@ Plugins = Annotated[
         help="Python file or module with a list NETWORKS of your own networks; may be repeated.",
     ),
 ]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, or one of several GPUs as cuda:1.", autocompletion=completion.devices)]
+Device = Annotated[
+    str, typer.Option(help="auto, cpu, cuda, or one of several GPUs as cuda:1.", autocompletion=completion.devices)
+]
 Settings = Annotated[
     list[str] | None,
     typer.Option(

@@ -11,7 +11,9 @@ A fresh process needs nothing but a specification: `run_alone` loads the plugin 
 refuses others under the same names.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache
 from pathlib import Path
 from threading import Event
 
@@ -75,28 +77,40 @@ class Resources:
     """What a process lends to the groups of one data set: its device, and the data set on it."""
 
     device: torch.device
-    data: Data
     prepared: datasets.PreparedSet
-    """That the data was cut from."""
+    rule: str
+    """Of the split."""
+
+    @cached_property
+    def data(self) -> Data:
+        """The data set on the device, cut by the rule; loaded when it is first asked for."""
+        return Data.of(self.prepared, self.rule, self.device)
 
     @classmethod
     def of(cls, prepared: datasets.PreparedSet, recipe: Recipe, device: torch.device) -> "Resources":
-        """The prepared set on the device, cut as the recipe wants it."""
-        return cls(device, Data.of(prepared, recipe.split, device), prepared)
+        """The prepared set, loaded on the device, cut as the recipe wants it."""
+        resources = cls(device, prepared, recipe.split)
+        assert resources.data
+        return resources
 
     @classmethod
     def found(cls, spec: GroupSpec, device: torch.device) -> "Resources":
-        """The data set of a specification, as this machine has prepared it.
+        """The data set of a specification, as this machine has prepared it; the last one is kept for the next group.
 
         Raises RequestError where it is not prepared, or is another one than the specification was made for.
         """
-        prepared = datasets.load(spec.dataset, spec.recipe.size)
-        if prepared.fingerprint != spec.fingerprint:
-            raise RequestError(
-                f"{prepared.folder} holds {spec.dataset} with fingerprint {prepared.fingerprint[:12]}, but the group "
-                f"was planned on {spec.fingerprint[:12]}; prepare it from the same originals."
-            )
-        return cls.of(prepared, spec.recipe, device)
+        return _found(spec.dataset, spec.fingerprint, spec.recipe, device)
+
+
+@lru_cache(maxsize=1)
+def _found(dataset: str, fingerprint: str, recipe: Recipe, device: torch.device) -> Resources:
+    prepared = datasets.load(dataset, recipe.size)
+    if prepared.fingerprint != fingerprint:
+        raise RequestError(
+            f"{prepared.folder} holds {dataset} with fingerprint {prepared.fingerprint[:12]}, but the group was "
+            f"planned on {fingerprint[:12]}; prepare it from the same originals."
+        )
+    return Resources.of(prepared, recipe, device)
 
 
 @dataclass(frozen=True)
@@ -110,16 +124,18 @@ class Control:
     """At the end of the epoch, with a checkpoint."""
 
 
-def run_alone(spec: GroupSpec, control: Control, device: str = "auto", job: str | None = None) -> None:
+def run_alone(
+    spec: GroupSpec, control: Control, device: str = "auto", *, job: str | None = None, steal: Collection[str] = ()
+) -> None:
     """Train and store a group in a process that knows nothing of it yet: load its plugin and its data, then run it.
 
-    device: as `machine.device_named` takes it. job: whose claims this process may go on with, as `Claims` takes it.
+    device: as `machine.device_named` takes it. job, steal: whose claims it may take over, as `Claims` takes them.
     Cells that another process holds are left to it. Raises what `run_group` and `Resources.found` raise, and
     RequestError where the plugin cannot be loaded or was changed since the group was planned.
     """
     registry.from_specification(spec.wanted)
     resources = Resources.found(spec, device_named(device))
-    with Claims(spec.root, job=job) as claims:
+    with Claims(spec.root, job=job, steal=steal) as claims:
         run_group(spec, resources, control, claims)
 
 
