@@ -88,10 +88,8 @@ class Resources:
 
     @classmethod
     def of(cls, prepared: datasets.PreparedSet, recipe: Recipe, device: torch.device) -> "Resources":
-        """The prepared set, loaded on the device, cut as the recipe wants it."""
-        resources = cls(device, prepared, recipe.split)
-        assert resources.data
-        return resources
+        """The prepared set, cut as the recipe wants it."""
+        return cls(device, prepared, recipe.split)
 
     @classmethod
     def found(cls, spec: GroupSpec, device: torch.device) -> "Resources":

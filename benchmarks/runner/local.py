@@ -110,21 +110,12 @@ def checked_groups(cells: list[Cell], job: Job, outcome: Outcome) -> list[GroupS
 def work_through(groups: list[GroupSpec], job: Job, outcome: Outcome) -> None:
     """Train groups that were checked, until all are done by whomever; what goes wrong becomes part of the outcome."""
     full_precision()
-    count = workers(job.device)
-    with (
-        announcing(job.control.reporter.note),
-        Claims(job.root, steal=job.steal) as claims,
-        ThreadPoolExecutor(count) as pool,
-    ):
-        backlog = Backlog(groups, claims)
-        working = [pool.submit(_work, backlog, job, claims, outcome) for _ in range(count)]
-        try:
-            for each in working:
-                each.result()
-        except KeyboardInterrupt:
-            job.control.stop.set()
-            pool.shutdown(wait=True)
-            outcome.interrupted = True
+    _ = job.data  # loaded once, before the workers ask for it
+    try:
+        with announcing(job.control.reporter.note), Claims(job.root, steal=job.steal) as claims:
+            _work_side_by_side(Backlog(groups, claims), job, claims, outcome)
+    except KeyboardInterrupt:
+        outcome.interrupted = True
 
 
 def stored(outcome: Outcome, cells: list[Cell], root: Path) -> Outcome:
@@ -132,6 +123,18 @@ def stored(outcome: Outcome, cells: list[Cell], root: Path) -> Outcome:
     outcome.finished = [cell for cell in cells if is_finished(cell, root)]
     outcome.failed = [failure for cell in cells if (failure := failure_of(cell, root)) is not None]
     return outcome
+
+
+def _work_side_by_side(backlog: Backlog, job: Job, claims: Claims, outcome: Outcome) -> None:
+    """All workers of this process, until nothing is left. Whatever ends it early stops them at their next step."""
+    count = workers(job.device)
+    with ThreadPoolExecutor(count) as pool:
+        try:
+            for each in [pool.submit(_work, backlog, job, claims, outcome) for _ in range(count)]:
+                each.result()
+        except BaseException:
+            job.control.stop.set()
+            raise
 
 
 def _work(backlog: Backlog, job: Job, claims: Claims, outcome: Outcome) -> None:

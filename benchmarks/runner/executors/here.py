@@ -43,6 +43,10 @@ class Processes(Executor):
         self.names = [str(device) for device in devices]
         self.device = torch.device(devices[0].type)
 
+    @property
+    def side_by_side(self) -> int:
+        return len(self.names)
+
     def execute(self, cells: list[Cell], job: Job) -> Outcome:
         outcome = Outcome()
         groups = local.checked_groups(cells, job, outcome)

@@ -106,6 +106,14 @@ class Slurm(Executor):
         self.request, self.cluster, self.token = request, cluster, secrets.token_hex(8)
         self.device = torch.device(device)
 
+    @classmethod
+    def asked(cls, options: list[str], device: str) -> "Slurm":
+        """options: KEY=VALUE. device: "auto" is a GPU where the options ask for one. Raises RequestError."""
+        if device not in ("auto", "cpu", "cuda"):
+            raise RequestError(f"--device is {device!r}; with --executor slurm give auto, cpu or cuda.")
+        request = Request.of(options, gpus=int(device == "cuda"))
+        return cls(request, "cuda" if request.gpus and device != "cpu" else "cpu")
+
     def script(self, groups: int, root: Path) -> str:
         """What sbatch is given for so many groups; nothing is submitted."""
         from submitit.slurm.slurm import _make_sbatch_string  # submitit's public way to it needs a Slurm cluster
