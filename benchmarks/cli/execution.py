@@ -62,6 +62,7 @@ def run_data_sets(
 ) -> list[str]:
     """Run, or only estimate, data set by data set; sentences about what failed."""
     from benchmarks import datasets
+    from benchmarks.datasets import judging
     from benchmarks.machine import or_cpu
     from benchmarks.runner import local
     from benchmarks.runner.claims import held_now
@@ -74,6 +75,8 @@ def run_data_sets(
         mine = [cell for cell in cells if cell.dataset == name]
         prepared = datasets.load(name, recipe.size)
         _say_what_is_unknown(prepared, session)
+        if vanished := judging.vanished_in_words(prepared.vanished, prepared.size):
+            session.say(f"{name}: {vanished}.")
         device = or_cpu(executor.device) if work.dry_run else executor.device
         begun_with = engine.of_new_runs(device, recipe, allowed=work.kernels)
         with Reporter(session.console) as reporter:

@@ -108,6 +108,7 @@ def run(
         problems = run_data_sets(plan.todo, settings, workers, work, session)
     for failure in plan.failed:
         problems.append(f"{failure.cell} failed before: {failure.reason}; delete {failure.folder} to try again.")
+    problems += map(str, plan.damaged)
     if not (dry_run or print_script):
         _show_means(cells, root, session)
     for problem in problems:
@@ -163,14 +164,16 @@ def _plan(cells: "list[Cell]", root: Path) -> "Plan":
     from benchmarks.runner.plan import plan_of
 
     plan = plan_of(cells, root)
-    for cell in plan.done:
+    for cell in {cell.folder(root).parent: cell for cell in plan.done}.values():  # one per network: it looks at all
         save_run.one_identity(cell, root, finished=True)
     return plan
 
 
 def _show_plan(plan: "Plan", recipe: str, session: Session) -> None:
+    damaged = f", {len(plan.damaged)} damaged" if plan.damaged else ""
     session.say(
-        f"Recipe {recipe}: {len(plan.todo)} cells to do, {len(plan.done)} done, {len(plan.failed)} failed before."
+        f"Recipe {recipe}: {len(plan.todo)} cells to do, {len(plan.done)} done, {len(plan.failed)} failed "
+        f"before{damaged}."
     )
 
 
@@ -180,7 +183,7 @@ def _show_means(cells: "list[Cell]", root: Path, session: Session) -> None:
     from results.runs import load_runs, of_one_identity
 
     wanted = set(cells)
-    runs, _ = of_one_identity([run for run in load_runs(root).runs if run.cell in wanted])
+    runs, _ = of_one_identity([run for run in load_runs(root, large=False).runs if run.cell in wanted])
     if not runs:
         return
     table = Table("data set", "network", "n", *(f"{metric.own_heading} %" for metric in METRICS))

@@ -23,7 +23,7 @@ from benchmarks import datasets
 from benchmarks.machine import device_named, full_precision, work_on
 from benchmarks.networks import registry
 from benchmarks.protocol.recipe import Recipe
-from benchmarks.runner import save_run
+from benchmarks.runner import litter, save_run
 from benchmarks.runner.claims import Claims
 from benchmarks.runner.console import Watcher
 from benchmarks.runner.evaluate import score_test
@@ -78,12 +78,14 @@ class Resources:
 
     device: torch.device
     prepared: datasets.PreparedSet
+    """Nothing that was computed on it is stored before its verification has passed."""
     rule: str
     """Of the split."""
 
     @cached_property
     def data(self) -> Data:
-        """The data set on the device, cut by the rule; loaded when it is first asked for."""
+        """The data set on the device, cut by the rule; loaded when it is first asked for. Its verification begins."""
+        self.prepared.verification.begin()
         return Data.of(self.prepared, self.rule, self.device)
 
     @classmethod
@@ -141,12 +143,14 @@ def run_group(spec: GroupSpec, resources: Resources, control: Control, claims: C
     """Train what is left of one group and write its folders, of the cells that this process can hold.
 
     Raises Interrupted where it was stopped or paused, with what can be gone on with on disk, ClaimLost where another
-    process took over, and RequestError for what was begun otherwise or cannot be gone on with.
+    process took over, and RequestError for what was begun otherwise, cannot be gone on with, or is a damaged data set.
     """
     full_precision()
     work_on(resources.device)
     held = [cell for cell in spec.cells if claims.take(cell)]
     try:
+        for cell in held:
+            litter.clean(cell.folder(spec.root))
         todo = [cell for cell in held if not is_done(cell, spec.root)]
         engines = {cell: _begun(cell, spec, resources) for cell in todo}
         for alike in _of_one_stage(todo, engines, spec):
@@ -193,6 +197,8 @@ def _train_and_store(spec: GroupSpec, resources: Resources, control: Control, cl
     rhythm = Rhythm(spec.recipe.epochs, spec.deadline)
     if control.stop.is_set() or control.pause.is_set() or rhythm.overdue:
         raise Interrupted
+    verification = resources.prepared.verification
+    verification.check(wait=False)
     replicas = Replicas(spec.network, spec.seeds, spec.recipe, resources.device, engine=spec.engine)
     identities = [checkpoint.identity(cell, spec.fingerprint) for cell in spec.cells]
     if spec.checkpoints[0].exists():
@@ -201,6 +207,7 @@ def _train_and_store(spec: GroupSpec, resources: Resources, control: Control, cl
     def after_epoch(replicas: Replicas) -> None:
         due = rhythm.after_epoch(replicas.epoch, pause=control.pause.is_set())
         control.reporter.epoch(replicas)
+        verification.check(wait=due.save)
         if due.save:
             claims.check(spec.cells)
             checkpoint.save(replicas, spec.checkpoints, identities)
@@ -211,6 +218,7 @@ def _train_and_store(spec: GroupSpec, resources: Resources, control: Control, cl
     with control.reporter.showing(replicas):
         train(replicas, resources.data, after_epoch, control.stop)
         scores = score_test(replicas, resources.data)
+        verification.check()
         claims.check(spec.cells)
         save_run.finish(replicas, spec.cells, scores, spec.root)
     for path in spec.checkpoints:

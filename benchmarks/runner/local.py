@@ -25,7 +25,7 @@ from benchmarks.training.data import Data
 from benchmarks.training.engine import TORCH, Engine, announcing, require
 from benchmarks.training.loop import Interrupted
 from results.cell import CONFIG, Cell
-from results.errors import RequestError
+from results.errors import RequestError, Unwritable
 from results.runs import Failure, failure_of, is_finished
 
 
@@ -87,7 +87,8 @@ def execute(cells: list[Cell], job: Job) -> Outcome:
 
     Other processes may work on the same folder: each cell is trained by one of them. Ctrl-C stops all groups of this
     one at their next step; what is on disk can be continued. Raises RequestError where a folder was begun with other
-    data or settings, as another network, or with an engine that is not here.
+    data or settings, as another network, or with an engine that is not here, and where the results cannot be written:
+    then as after Ctrl-C.
     """
     outcome = Outcome()
     work_through(checked_groups(cells, job, outcome), job, outcome)
@@ -148,6 +149,9 @@ def _work(backlog: Backlog, job: Job, claims: Claims, outcome: Outcome) -> None:
         except Interrupted:
             outcome.interrupted = True
             return
+        except Unwritable:  # the other groups write to the same place
+            job.control.stop.set()
+            raise
         except (Exception, SystemExit) as error:
             outcome.add(group.network, error)
     outcome.interrupted |= backlog.was_stopped

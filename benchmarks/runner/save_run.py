@@ -1,4 +1,7 @@
-"""What a cell leaves behind: config.json before the first step; results, and report.json last, after the final one."""
+"""What a cell leaves behind: config.json before the first step; results, and report.json last, after the final one.
+
+report.json holds the checksums of all other files, as they are when training has ended.
+"""
 
 import platform
 from dataclasses import asdict
@@ -21,9 +24,9 @@ from benchmarks.runner.evaluate import Scores
 from benchmarks.training.checkpoint import CHECKPOINT
 from benchmarks.training.engine import TORCH, Engine
 from benchmarks.training.replicas import Replicas, scored_network
-from results import files
+from results import files, seal
 from results.cell import CONFIG, FAILED, HISTORY, MASKS, PER_IMAGE, REPORT, WEIGHTS, Cell
-from results.errors import RequestError
+from results.errors import Damaged, RequestError
 from results.installation import code_version
 from results.metrics import per_image_mean, pooled
 from results.schema import Code, Config, EngineRecord, GivenUp, History, Host, PerImage, Report, Sizes, Split
@@ -111,7 +114,12 @@ def one_identity(cell: Cell, root: Path, *, finished: bool = False) -> None:
     """
     now = identity(cell.network)
     for path in sorted(cell.folder(root).parent.glob(f"seed-*/{CONFIG}")):
-        before = Config.read(path).identity
+        try:
+            before = Config.read(path).identity
+        except Damaged:
+            if path.parent == cell.folder(root):
+                raise
+            continue  # another seed, which no report counts in: whoever asks for it is told
         if before == now or (finished and before is None):
             continue
         cure = f"move {path.parents[1]} away, or name another results folder with --results."
@@ -135,7 +143,8 @@ def finish(replicas: Replicas, cells: list[Cell], scores: Scores, root: Path) ->
         History(pd.DataFrame(progress.history)).write(folder / HISTORY)
         if progress.failed_at is not None:
             reason = f"the loss of epoch {progress.failed_at} is not finite"
-            GivenUp(epoch=progress.failed_at, reason=reason).write(folder / FAILED)
+            given_up = GivenUp(epoch=progress.failed_at, reason=reason, files=seal.of_folder(folder))
+            given_up.sealed().write(folder / FAILED)
             continue
         counts = scores.counts[k]
         PerImage.of(list(scores.ids), counts).write(folder / PER_IMAGE)
@@ -143,7 +152,8 @@ def finish(replicas: Replicas, cells: list[Cell], scores: Scores, root: Path) ->
         with files.replacing(folder / WEIGHTS) as partial:
             save_file(weights, partial)
         parameters = sum(parameter.numel() for parameter in network.parameters())
-        _report(Config.read(folder / CONFIG), replicas, k, counts, parameters).write(folder / REPORT)
+        report = _report(Config.read(folder / CONFIG), replicas, k, counts, parameters)
+        report.changed(files=seal.of_folder(folder)).sealed().write(folder / REPORT)
 
 
 def _report(config: Config, replicas: Replicas, k: int, counts: np.ndarray, parameters: int) -> Report:

@@ -32,7 +32,9 @@ class Threads(Executor):
         self.device = device
 
     def execute(self, cells: list[Cell], job: Job) -> Outcome:
-        return local.execute(cells, job)
+        outcome = local.execute(cells, job)
+        job.prepared.verification.check()
+        return outcome
 
 
 class Processes(Executor):
