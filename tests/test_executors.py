@@ -16,19 +16,12 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
-from typer.testing import CliRunner
 
-from benchmarks import machine
-from benchmarks.cli.app import app
-from benchmarks.runner.executors import ray as with_ray
-from benchmarks.runner.executors import slurm, task
-from benchmarks.runner.shard import Shard
 from results.cell import Cell
-from results.errors import RequestError
 
 ROOT = Path(__file__).parents[1]
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
-SEEDS, EPOCHS = 4, 20
+SEEDS, EPOCHS = 3, 20
 COMMAND = ["run", "--suite", "quick", "--plugin", str(ROOT / "tests" / "slow_network.py"), "--network", "slow"]
 COMMAND += [
     "--seeds",
@@ -144,8 +137,12 @@ def test_one_process_per_device_stopped_then_one_of_them_killed(undisturbed, tmp
 
 SUBMITIT_LOCAL = """
 from benchmarks.runner.executors import slurm
-slurm.Slurm.asked = classmethod(lambda cls, options, device: cls(slurm.Request.of(options, 0), "cpu", cluster="local"))
-slurm.LOOK = 0.2
+from submitit import LocalExecutor
+def submitter(self, root):
+    local = LocalExecutor(root / slurm.LOGS, max_num_timeout=slurm.REQUEUED)
+    local.update_parameters(timeout_min=self.request.minutes, signal_delay_s=slurm.NOTICE)
+    return local
+slurm.Slurm._submitter, slurm.LOOK = submitter, 0.2
 """
 
 

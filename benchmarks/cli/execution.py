@@ -35,11 +35,15 @@ class Work:
     """Whether to show what Slurm would be given, and train nothing."""
 
 
-def chosen(name: str, device: str, address: str | None, slurm: list[str] | None) -> "Executor":
+def chosen(name: str, device: str, address: str | None, slurm: list[str] | None, script: bool) -> "Executor":
     """The executor of this name. Raises RequestError for an option that is not its own."""
     if name not in EXECUTORS:
         raise unknown("executor", name, EXECUTORS, "--executor takes one of: {names}")
-    for option, given, owner in (("--address", address, "ray"), ("--slurm", slurm, "slurm")):
+    for option, given, owner in (
+        ("--address", address, "ray"),
+        ("--slurm", slurm, "slurm"),
+        ("--print", script, "slurm"),
+    ):
         if given and name != owner:
             raise RequestError(f"{option} goes with --executor {owner}; add that, or leave {option} out.")
     if name == "ray":
@@ -67,6 +71,7 @@ def run_data_sets(
     from benchmarks.runner import local
     from benchmarks.runner.claims import held_now
     from benchmarks.runner.console import Reporter
+    from benchmarks.runner.executors.slurm import Slurm
     from benchmarks.runner.group import Control, Resources
     from benchmarks.training import engine
 
@@ -85,6 +90,7 @@ def run_data_sets(
             job = local.Job(recipe, work.root, resources, control, begun_with, work.deadline, stolen)
             outcome = local.Outcome()
             if work.script:
+                assert isinstance(executor, Slurm)
                 session.say_whole(executor.script(len(local.planned_groups(mine, job)), work.root))
                 continue
             reporter.note(engine.announcement(job.engine, device, recipe, asked=work.kernels))

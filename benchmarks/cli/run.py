@@ -99,7 +99,7 @@ def run(
     cells, settings = _request(
         suite, recipe, network, seeds, changes, epochs=epochs, size=size, batch=batch, split=split
     )
-    with chosen(executor, device, address, slurm) as workers:
+    with chosen(executor, device, address, slurm, print_script) as workers:
         cells = part.part(cells, workers.device)
         plan = _plan(cells, root)
         if not print_script:

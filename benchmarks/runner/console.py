@@ -29,7 +29,7 @@ class Note:
 class Moment:
     """Where a group stands: its title, epochs done of all, and its losses and speed in words.
 
-    state: empty before its first epoch here. ended: it trains no more, finished or not.
+    state: empty before its first epoch here. ended: it trains no more, finished or not. unit: what is counted.
     """
 
     title: str
@@ -37,6 +37,7 @@ class Moment:
     total: int
     state: str = ""
     ended: bool = False
+    unit: str = "epoch"
 
 
 Event = Note | Moment
@@ -129,7 +130,7 @@ class Reporter(Watcher):
                 begun = "resumed after" if now.epoch else "starting at"
                 return f"{now.title}: {begun} epoch {now.epoch} of {now.total}"
             due = self._lines[now.title].due(final=now.epoch == now.total)
-        return f"{now.title}: epoch {now.epoch}/{now.total}, {now.state}" if due else ""
+        return f"{now.title}: {now.unit} {now.epoch}/{now.total}, {now.state}" if due else ""
 
 
 def _title(replicas: Replicas) -> str:

@@ -1,14 +1,12 @@
 """What the command line knows of an executor."""
 
 from abc import ABC, abstractmethod
-from pathlib import Path
 from types import TracebackType
 
 import torch
 
 from benchmarks.runner.local import Job, Outcome
 from results.cell import Cell
-from results.errors import RequestError
 
 
 class Executor(ABC):
@@ -29,10 +27,6 @@ class Executor(ABC):
     def side_by_side(self) -> int:
         """Devices of this machine that train at once."""
         return 1
-
-    def script(self, groups: int, root: Path) -> str:
-        """What a scheduler is given for so many groups. Raises RequestError where there is none to give it to."""
-        raise RequestError("--print goes with --executor slurm; add that, or leave --print out.")
 
     @abstractmethod
     def execute(self, cells: list[Cell], job: Job) -> Outcome:

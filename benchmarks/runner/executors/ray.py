@@ -9,6 +9,7 @@ import shutil
 import signal
 import tempfile
 import time
+from importlib.util import find_spec
 from types import TracebackType
 from typing import Any
 
@@ -42,11 +43,8 @@ class Ray(Executor):
 
         Raises RequestError where ray is not installed.
         """
-        os.environ |= NO_TELEMETRY if address else NO_TELEMETRY | PRIVATE  # ray reads it when it is imported
-        try:
-            import ray  # noqa: F401
-        except ImportError:
-            raise RequestError('--executor ray needs ray; type: pip install "lesion-benchmarks[ray]".') from None
+        if find_spec("ray") is None:
+            raise RequestError('--executor ray needs ray; type: pip install "lesion-benchmarks[ray]".')
         if device not in ("auto", "cpu", "cuda"):
             raise RequestError(
                 f"--device is {device!r}; with --executor ray give auto, cpu or cuda: Ray picks the GPU."
@@ -55,6 +53,7 @@ class Ray(Executor):
         self._folder: str | None = None
 
     def __enter__(self) -> "Ray":
+        os.environ |= NO_TELEMETRY if self.address else NO_TELEMETRY | PRIVATE  # ray reads it when it is imported
         import ray
 
         on_sigterm = signal.getsignal(signal.SIGTERM)

@@ -7,6 +7,7 @@ import shutil
 import sys
 import time
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -90,20 +91,13 @@ def _minutes(text: str) -> int:
 
 
 class Slurm(Executor):
-    """A Slurm cluster, of which this machine can submit to."""
+    """A Slurm cluster that this machine can submit to."""
 
-    def __init__(self, request: Request, device: str, *, cluster: str = "slurm") -> None:
-        """device: "cpu" or "cuda" of the jobs. cluster: as submitit names it; "local" is for tests.
-
-        Raises RequestError where submitit is not installed.
-        """
-        try:
-            import submitit  # noqa: F401
-        except ImportError:
-            raise RequestError(
-                '--executor slurm needs submitit; type: pip install "lesion-benchmarks[slurm]".'
-            ) from None
-        self.request, self.cluster, self.token = request, cluster, secrets.token_hex(8)
+    def __init__(self, request: Request, device: str) -> None:
+        """device: "cpu" or "cuda" of the jobs. Raises RequestError where submitit is not installed."""
+        if find_spec("submitit") is None:
+            raise RequestError('--executor slurm needs submitit; type: pip install "lesion-benchmarks[slurm]".')
+        self.request, self.token = request, secrets.token_hex(8)
         self.device = torch.device(device)
 
     @classmethod
@@ -151,10 +145,6 @@ class Slurm(Executor):
         """submitit's executor. Raises RequestError where there is no Slurm."""
         import submitit
 
-        if self.cluster == "local":
-            submitter: Any = submitit.LocalExecutor(root / LOGS, max_num_timeout=REQUEUED)
-            submitter.update_parameters(timeout_min=self.request.minutes, signal_delay_s=NOTICE)
-            return submitter
         if shutil.which("srun") is None:
             raise RequestError("--executor slurm finds no srun on this machine; type the command on a login node.")
         submitter = submitit.SlurmExecutor(root / LOGS, max_num_timeout=REQUEUED)
@@ -196,7 +186,8 @@ def _watch(jobs: list[Any], groups: list[GroupSpec], reporter: Watcher) -> None:
     while True:
         ended = sum(each.done() for each in jobs)
         done = sum(is_done(cell, root) for cell, root in cells)
-        reporter.show(Moment(title, done, len(cells), f"{ended} of {len(jobs)} jobs ended", ended=ended == len(jobs)))
+        state = f"{ended} of {len(jobs)} jobs ended"
+        reporter.show(Moment(title, done, len(cells), state, ended=ended == len(jobs), unit="cell"))
         if ended == len(jobs):
             return
         time.sleep(LOOK)
