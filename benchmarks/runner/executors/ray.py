@@ -56,6 +56,7 @@ class Ray(Executor):
         os.environ |= NO_TELEMETRY if self.address else NO_TELEMETRY | PRIVATE  # ray reads it when it is imported
         import ray
 
+        ray._private.worker.print_to_stdstream = lambda *_, **__: None  # whole logs of nodes that are lost
         on_sigterm = signal.getsignal(signal.SIGTERM)
         try:
             ray.init(**self._settings(), log_to_driver=False, configure_logging=False)
