@@ -19,7 +19,7 @@ from benchmarks.cli.listing import _runs
 from benchmarks.cli.session import Session
 from benchmarks.protocol.recipe import RECIPES
 from benchmarks.runner import backlog, local
-from benchmarks.runner.claims import ClaimLost, Claims
+from benchmarks.runner.claims import ClaimLost, Claims, held_now
 from benchmarks.runner.console import Reporter
 from benchmarks.runner.group import Control, Resources
 from results import claims as stored
@@ -106,7 +106,7 @@ def test_what_was_held_at_the_beginning_can_be_stolen_and_nothing_else(tmp_path)
     later = replace(CELL, seed=2)
     with Claims(tmp_path) as first:
         assert first.take(CELL)
-        with Claims(tmp_path, steal=[CELL, later]) as thief:
+        with Claims(tmp_path, steal=held_now([CELL, later], tmp_path)) as thief:
             assert first.take(later)
             assert thief.take(CELL)
             assert not thief.take(later)
