@@ -87,6 +87,7 @@ def run(
     debug: Annotated[bool, typer.Option("--debug", help="Also show the tracebacks of what failed.")] = False,
 ) -> None:
     """Train and score the cells of a suite: skips what is finished, resumes what was interrupted."""
+    from benchmarks.runner import litter
     from benchmarks.runner.shard import Shard
     from results.installation import results_root
 
@@ -105,6 +106,8 @@ def run(
         if not print_script:
             session.say_whole(f"Results folder: {root}")
             _show_plan(plan, settings.name, session)
+        if not (dry_run or print_script):
+            litter.sweep([*plan.done, *(failure.cell for failure in plan.failed)], root)
         problems = run_data_sets(plan.todo, settings, workers, work, session)
     for failure in plan.failed:
         problems.append(f"{failure.cell} failed before: {failure.reason}; delete {failure.folder} to try again.")
