@@ -15,11 +15,11 @@ import torch
 from benchmarks.datasets import PreparedSet
 from benchmarks.machine import full_precision, workers
 from benchmarks.networks import registry
-from benchmarks.networks.plugins import described
+from benchmarks.networks.plugins import Unfit, described
 from benchmarks.protocol.recipe import Recipe
 from benchmarks.runner import save_run
 from benchmarks.runner.group import Control, GroupSpec, Resources, run_group
-from benchmarks.runner.probe import Unfit, probe
+from benchmarks.runner.probe import probe
 from benchmarks.training import checkpoint
 from benchmarks.training.data import Data
 from benchmarks.training.engine import TORCH, Engine, announcing, require
@@ -159,11 +159,10 @@ def _spec(cells: list[Cell], job: Job) -> GroupSpec:
 
 def _collect(network: str, future: Future, outcome: Outcome) -> None:
     """Wait for a group. What it raised becomes an error of the outcome; the groups of other networks go on."""
-    try:
-        future.result()
-    except Interrupted:
+    error = future.exception()  # a value, also where a network called sys.exit(); only Ctrl-C is raised here
+    if isinstance(error, Interrupted):
         outcome.interrupted = True
-    except Exception as error:
+    elif error is not None:
         plugin = registry.entry(network).plugin
         what = str(error) if isinstance(error, RequestError) else described(error, plugin.files if plugin else ())
         outcome.errors.append((network, what.removesuffix(".")))

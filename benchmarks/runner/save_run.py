@@ -1,6 +1,7 @@
 """What a cell leaves behind: config.json before the first step; results, and report.json last, after the final one."""
 
 import platform
+from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +11,7 @@ import pandas as pd
 import torch
 from PIL import Image
 from safetensors.torch import save_file
+from torch import Tensor
 
 from benchmarks import machine
 from benchmarks.datasets import PreparedSet
@@ -124,11 +126,16 @@ def finish(replicas: Replicas, cells: list[Cell], scores: Scores, root: Path) ->
             continue
         counts = scores.counts[k]
         PerImage.of(list(scores.ids), counts).write(folder / PER_IMAGE)
-        weights = {name: replicas.best[name][k].contiguous().cpu() for name in network.state_dict()}
         with files.replacing(folder / WEIGHTS) as partial:
-            save_file(weights, partial)
+            save_file(_weights(replicas, k, network.state_dict()), partial)
         parameters = sum(parameter.numel() for parameter in network.parameters())
         _report(Config.read(folder / CONFIG), replicas, k, counts, parameters).write(folder / REPORT)
+
+
+def _weights(replicas: Replicas, k: int, names: Iterable[str]) -> dict[str, Tensor]:
+    """The best weights of replica k under these names; a tied tensor once for each, as `load_state_dict` takes it."""
+    best = {name: replicas.best[replicas.stacked_as[name]][k] for name in names}
+    return {name: tensor.clone(memory_format=torch.contiguous_format).cpu() for name, tensor in best.items()}
 
 
 def _report(config: Config, replicas: Replicas, k: int, counts: np.ndarray, parameters: int) -> Report:
