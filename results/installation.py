@@ -12,6 +12,8 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
+from results.errors import RequestError
+
 NAME = "lesion-benchmarks"
 ENVIRONMENT = "LESION_BENCHMARKS_RESULTS"
 SOURCES = ("models", "baselines", "benchmarks", "results/*.py")  # what a number depends on, as git's path patterns
@@ -45,10 +47,18 @@ def results_root(chosen: Path | None = None) -> Path:
     """The folder that holds runs/: the chosen one, else that of the environment variable LESION_BENCHMARKS_RESULTS,
     else results/ of this checkout, else results/ of the working folder."""
     if chosen is not None:
-        return chosen.expanduser()
+        return expanded(chosen)
     if moved := os.environ.get(ENVIRONMENT):
-        return Path(moved).expanduser()
+        return expanded(Path(moved))
     return (checkout() or Path.cwd()) / "results"
+
+
+def expanded(path: Path) -> Path:
+    """The path with ~ or ~name as a user's home. Raises RequestError where there is no such user."""
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise RequestError(f"{path} begins with the home of a user that there is not; write the path out.") from None
 
 
 def report_folder() -> Path:

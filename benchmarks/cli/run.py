@@ -1,5 +1,6 @@
 """`run`: train and score the cells of a suite, or show the plan and its cost."""
 
+import re
 import signal
 import time
 from pathlib import Path
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from benchmarks.runner.local import Job, Outcome
     from benchmarks.runner.plan import Plan
     from results.cell import Cell
+
+MOST_SEEDS = 1000  # of one network: more than any study has, and few enough to plan
+A_YEAR = 60 * 24 * 366  # minutes
 
 
 def run(
@@ -112,19 +116,23 @@ def _seeds(text: str | None, suite: "Suite") -> tuple[int, ...]:
     """ "5" is 1 to 5; "2,4" is just these; None is the suite's. Raises RequestError for anything else."""
     if text is None:
         return suite.seeds
-    try:
-        numbers = [int(part) for part in text.split(",") if part.strip()]
-    except ValueError:
-        numbers = []
-    if not numbers or min(numbers) < 1:
-        raise RequestError(f"--seeds is {text!r}; give how many (5) or which (2,4), as positive whole numbers.")
-    return tuple(dict.fromkeys(numbers)) if "," in text else tuple(range(1, numbers[0] + 1))
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not parts or not all(re.fullmatch("0*[1-9][0-9]{0,8}", part, re.ASCII) for part in parts):
+        raise RequestError(
+            f"--seeds is {text[:40]!r}; give how many (5, which are 1 to 5) or which (2,4), as whole numbers from 1 to "
+            "999999999."
+        )
+    numbers = tuple(dict.fromkeys(int(part) for part in parts))
+    many = len(numbers) if "," in text else numbers[0]
+    if many > MOST_SEEDS:
+        raise RequestError(f"--seeds asks for {many} seeds; give {MOST_SEEDS} at most, or one of them as {numbers[0]},")
+    return numbers if "," in text else tuple(range(1, many + 1))
 
 
 def _deadline(minutes: float | None) -> float | None:
     """When to pause, in seconds since 1970. Raises RequestError for a time that is over already."""
-    if minutes is not None and not minutes > 0:
-        raise RequestError(f"--minutes is {minutes:g}; give a number above 0.")
+    if minutes is not None and not 0 < minutes <= A_YEAR:
+        raise RequestError(f"--minutes is {minutes:g}; give a number above 0 and up to {A_YEAR}, or leave it away.")
     return None if minutes is None else time.time() + 60 * minutes
 
 
@@ -159,7 +167,7 @@ def _run_data_sets(
     """Run, or only estimate, what is to do, data set by data set; sentences about what failed."""
     from benchmarks import datasets
     from benchmarks.machine import device_named
-    from benchmarks.runner import local
+    from benchmarks.runner import local, memory
     from benchmarks.runner.console import Reporter
     from benchmarks.runner.group import Control, Resources
     from benchmarks.training import engine
@@ -167,6 +175,7 @@ def _run_data_sets(
     problems = []
     for name in dict.fromkeys(cell.dataset for cell in plan.todo):
         cells = [cell for cell in plan.todo if cell.dataset == name]
+        memory.require(cells, recipe, device_named(device), session.say)
         prepared = datasets.load(name, recipe.size)
         _say_what_is_unknown(prepared, session)
         chosen = device_named(device)

@@ -101,6 +101,10 @@ def load(source: str) -> list[Entry]:
     Raises RequestError, with the error as its cause, where it cannot be imported or has no such list.
     """
     is_file = source.endswith(".py")
+    if not is_file and not all(part.isidentifier() for part in source.split(".")):
+        raise RequestError(
+            f"--plugin {source!r} is neither a Python file, whose name ends in .py, nor the name of a module; give one."
+        )
     try:
         module = _import_file(Path(source)) if is_file else importlib.import_module(source)
         plugin = _plugin(module, str(Path(source).resolve()) if is_file else source)
@@ -145,7 +149,7 @@ def _import_file(path: Path) -> ModuleType:
     name = PREFIX + path.stem
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None or not path.is_file():
-        raise FileNotFoundError(f"no such file: {path}")
+        raise FileNotFoundError(f"{'not a file' if path.exists() else 'no such file'}: {path}")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     with _importable(path.resolve().parent):

@@ -140,7 +140,7 @@ def _weights(replicas: Replicas, k: int, names: Iterable[str]) -> dict[str, Tens
 
 def _report(config: Config, replicas: Replicas, k: int, counts: np.ndarray, parameters: int) -> Report:
     """What was measured of replica k; counts: (N, 4)."""
-    progress, peak = replicas.progress[k], machine.peak_memory_mb(replicas.device)
+    progress = replicas.progress[k]
     return Report(
         format=Report.FORMAT,
         **asdict(config.cell),
@@ -155,7 +155,7 @@ def _report(config: Config, replicas: Replicas, k: int, counts: np.ndarray, para
         seconds=round(progress.seconds, 3),
         seeds_side_by_side=len(replicas),
         images_per_second=round(progress.images / progress.seconds, 3),
-        peak_memory_mb=None if peak is None else round(peak, 1),
+        peak_memory_mb=round(machine.peak_memory_mb(replicas.device), 1),
         code=Code(**code_version()),
         torch=str(torch.__version__),
         python=platform.python_version(),
