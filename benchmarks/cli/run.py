@@ -105,7 +105,7 @@ def _request(
     from benchmarks.protocol import settings, suites
 
     chosen = suites.named(suite)
-    changed = settings.changed(recipes.named(recipe or chosen.recipe), changes or [], **options)
+    changed = settings.changed(recipes.named(chosen.recipe if recipe is None else recipe), changes or [], **options)
     names = tuple(dict.fromkeys(networks or chosen.networks))
     for name in names:
         registry.entry(name)
