@@ -18,8 +18,8 @@ _THREE = (
     "counts."
 )
 _ALL_LESION = (
-    "Every pixel is lesion, whatever its weights: the head ends in a ReLU, and no sigmoid of that falls below 0.5. It is "
-    "kept for parity and counts and is in no suite: its IoU is the share of lesion pixels."
+    "Every pixel is lesion, whatever its weights: the head ends in a ReLU, and no sigmoid of that falls below 0.5. "
+    "It is kept for parity and counts and is in no suite: its IoU is the share of lesion pixels."
 )
 _ALONE = "Not in the paper: where AKF is absent, a depthwise 3x3 convolution and a PointConv stand in its place."
 
@@ -86,7 +86,6 @@ NETWORKS = {
 }
 
 _NAMES = tuple(NETWORKS)
-NOT_IN_THE_PAPER = "not in the paper"
 TABLE_1 = _NAMES[:14]
 """The rows of Table 1 in the paper's order."""
 SECOND_INTERPRETATIONS = ("aulunet_v1_pooled", "aulunet_v2_pooled")
@@ -96,4 +95,6 @@ SINGLE_MODULES = ("aulunet_akf", "aulunet_rgf", "aulunet_lsg", "aulunet_rgf_lsg"
 """Added to Table 2 by us."""
 BEYOND = _NAMES[_NAMES.index("mk_unet_t") :]
 """Networks that are not in the paper."""
+NOT_TRAINED = ("simple_unet_one_class",)
+"""In no suite; they are run where they are named."""
 TABLE_3 = ("aulunet_v3", *_NAMES[_NAMES.index("aulunet_d13") : _NAMES.index(BEYOND[0])])
