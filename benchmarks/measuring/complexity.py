@@ -34,6 +34,7 @@ from baselines.selective_scan import scan_flops, selective_scan
 from benchmarks.measuring.thop_rules import thop_counting
 from benchmarks.measuring.true_flops import OUTSIDE, true_flops, works
 from benchmarks.networks import registry
+from benchmarks.networks.official.contract import Hidden
 from results.complexity import COLUMNS, COUNTS
 from results.errors import RequestError
 
@@ -61,10 +62,10 @@ class Complexity:
 assert (*COUNTS, "notes") == tuple(field.name for field in fields(Complexity)), "the file has other counts"
 
 
-def count(network: nn.Module, images: Tensor, hidden_from_thop: tuple[type[nn.Module], ...] = ()) -> Complexity:
+def count(network: nn.Module, images: Tensor, hidden_from_thop: Hidden = ()) -> Complexity:
     """Count one forward pass in eval mode on images (B, 3, H, W). Both are on one device, and left as they are.
 
-    hidden_from_thop: classes that a fused kernel hid when the paper counted.
+    hidden_from_thop: what thop did not see when the authors counted.
 
     A counter that fails is noted and its figure is None; what the network itself raises is raised when all fail.
     Raises RequestError where fvcore is not installed.
@@ -192,16 +193,14 @@ def _operation_by_operation() -> Iterator[None]:
 # The counters
 
 
-def _thop_and_flops(
-    network: nn.Module, images: Tensor, hidden: tuple[type[nn.Module], ...]
-) -> tuple[tuple[int, int], tuple[int, set[str]]]:
+def _thop_and_flops(network: nn.Module, images: Tensor, hidden: Hidden) -> tuple[tuple[int, int], tuple[int, set[str]]]:
     """Both in one pass, which is half the time."""
     with thop_counting(network, hidden) as thop:
         flops = _flops(network, images)
     return thop(), flops
 
 
-def _thop(network: nn.Module, images: Tensor, hidden: tuple[type[nn.Module], ...] = ()) -> tuple[int, int]:
+def _thop(network: nn.Module, images: Tensor, hidden: Hidden = ()) -> tuple[int, int]:
     """thop's MACs and parameters."""
     with thop_counting(network, hidden) as thop, _scans_replaced(), torch.no_grad():
         network(images)

@@ -8,7 +8,9 @@ from benchmarks.networks.official.ege_unet import EGE_UNET
 from benchmarks.networks.official.lb_unet import LB_UNET
 from benchmarks.networks.official.lightm_unet import LIGHTM_UNET, LIGHTM_UNET_REVISED
 from benchmarks.networks.official.malunet import MALUNET
+from benchmarks.networks.official.mambalite_unet import MAMBALITE_UNET
 from benchmarks.networks.official.scr_net import SCR_NET
+from benchmarks.networks.official.ultralbm_unet import ULTRALBM_UNET
 from benchmarks.networks.official.ulvm_unet import ULVM_UNET
 from benchmarks.networks.official.unext import UNEXT_S
 from benchmarks.networks.official.vm_unet import VM_UNET
@@ -22,7 +24,9 @@ __all__ = [
     "LIGHTM_UNET",
     "LIGHTM_UNET_REVISED",
     "MALUNET",
+    "MAMBALITE_UNET",
     "SCR_NET",
+    "ULTRALBM_UNET",
     "ULVM_UNET",
     "UNEXT_S",
     "VM_UNET",
