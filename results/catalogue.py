@@ -82,6 +82,8 @@ NETWORKS = {
         Network("simple_unet", "SimpleUNet-16", "arXiv25"),
         Network("simple_unet_one_class", "SimpleUNet-16 (one class)", "arXiv25", note=_ALL_LESION),
         Network("tiny_unet", "TinyU-Net", "MICCAI24"),
+        Network("ultralbm_unet", "UltraLBM-UNet", "arXiv25"),
+        Network("mambalite_unet", "MambaLiteUNet", "arXiv26"),
     )
 }
 

@@ -51,6 +51,8 @@ BEYOND = {
     "simple_unet": (16_308, 16_244, 210.55),
     "simple_unet_one_class": (16_298, 16_234, 209.76),
     "tiny_unet": (481_170, 481_170, 1_663.37),
+    "ultralbm_unet": (34_166, 29_391, 60.45),
+    "mambalite_unet": (910_627, 494_173, 326.21),
 }
 EXPECTED = TABLE_1 | BEYOND
 

@@ -13,10 +13,8 @@ from typer.testing import CliRunner
 from benchmarks import datasets, machine
 from benchmarks.cli.app import app
 from benchmarks.networks import registry
-from benchmarks.networks.beyond import BEYOND
 from benchmarks.networks.entry import Entry
 from benchmarks.networks.identity import identity
-from benchmarks.networks.paper import PAPER
 from benchmarks.networks.seeding import states
 from benchmarks.protocol.recipe import RECIPES
 from benchmarks.runner import local, save_run
@@ -103,7 +101,7 @@ def test_every_network_has_one_that_is_its_own_and_stays(monkeypatch):
 def test_stored_runs_are_still_of_the_networks_of_today():
     """An identity that moves cuts every stored run off from the seeds to come."""
     committed = json.loads((Path(__file__).parent / "reference" / "identities.json").read_text())
-    assert {name: identity(name) for name in (*PAPER, *BEYOND)} == committed
+    assert {name: identity(name) for name in registry.names()} == committed
 
 
 def write(folder: Path, text: str = PLUGIN) -> list[str]:

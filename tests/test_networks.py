@@ -39,12 +39,15 @@ PARAMETERS = {
     "aulunet_m5": 25_036,
     **dict.fromkeys(["aulunet_d13", "aulunet_d24", "aulunet_d15", "aulunet_d17", "aulunet_d35"], 28_636),
     **dict.fromkeys(["aulunet_d123", "aulunet_d135", "aulunet_d157", "aulunet_d357"], 26_279),
+    # Not in the paper
     "mk_unet_t": 27_384,
     "mk_unet_s": 93_050,
     "mk_unet": 315_566,
     "simple_unet": 16_308,
     "simple_unet_one_class": 16_298,
     "tiny_unet": 481_170,
+    "ultralbm_unet": 34_166,
+    "mambalite_unet": 910_627,
 }
 UNPRINTED = {"aulunet_akf", "aulunet_rgf", "aulunet_lsg", "aulunet_rgf_lsg"}
 # VM-UNet's vectors are in float32. LightM-UNet amplifies rounding under its reference weights by ten orders of size
@@ -181,7 +184,8 @@ def test_weights_survive_safetensors_and_the_training_module(name, tmp_path):
     torch.manual_seed(0)
     trained = registry.build_for_training(name, SMALL).eval()
     scored = registry.build(name).eval()
-    weights = {key: trained.state_dict()[key].contiguous() for key in scored.state_dict()}
+    state = trained.state_dict()
+    weights = {key: state[key].contiguous() for key in scored.state_dict()}
     save_file(weights, tmp_path / "weights.safetensors")
     scored.load_state_dict(load_file(tmp_path / "weights.safetensors"))
     images = batch(1, images=1)[0][0]

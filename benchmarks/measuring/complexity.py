@@ -36,6 +36,7 @@ from benchmarks.measuring.ptflops_rules import ptflops_counting
 from benchmarks.measuring.thop_rules import thop_counting
 from benchmarks.measuring.true_flops import OUTSIDE, true_flops, works
 from benchmarks.networks import registry
+from benchmarks.networks.official.contract import Hidden
 from results.complexity import COLUMNS, COUNTS
 from results.errors import RequestError
 
@@ -65,10 +66,10 @@ class Complexity:
 assert (*COUNTS, "notes") == tuple(field.name for field in fields(Complexity)), "the file has other counts"
 
 
-def count(network: nn.Module, images: Tensor, hidden_from_thop: tuple[type[nn.Module], ...] = ()) -> Complexity:
+def count(network: nn.Module, images: Tensor, hidden_from_thop: Hidden = ()) -> Complexity:
     """Count one forward pass in eval mode on images (B, 3, H, W). Both are on one device, and left as they are.
 
-    hidden_from_thop: classes that a fused kernel hid when the paper counted.
+    hidden_from_thop: what thop did not see when the authors counted.
 
     A counter that fails is noted and its figure is None; what the network itself raises is raised when all fail.
     Raises RequestError where fvcore is not installed.
@@ -195,19 +196,19 @@ def _operation_by_operation() -> Iterator[None]:
 # The counters
 
 
-def _in_one_pass(network: nn.Module, images: Tensor, hidden: tuple[type[nn.Module], ...]) -> tuple[Any, Any, Any]:
+def _in_one_pass(network: nn.Module, images: Tensor, hidden: Hidden) -> tuple[Any, Any, Any]:
     """thop, ptflops and the true operations, in a third of the time."""
     with thop_counting(network, hidden) as thop, ptflops_counting(network) as ptflops:
         flops = _flops(network, images)
     return thop(), _tried(lambda: (ptflops(), None)), flops
 
 
-def _one_by_one(network: nn.Module, images: Tensor, hidden: tuple[type[nn.Module], ...]) -> tuple[Any, Any, Any]:
+def _one_by_one(network: nn.Module, images: Tensor, hidden: Hidden) -> tuple[Any, Any, Any]:
     """The same, so that a counter that fails takes no other with it."""
     return _tried(_thop, network, images, hidden), _tried(_ptflops, network, images), _tried(_flops, network, images)
 
 
-def _thop(network: nn.Module, images: Tensor, hidden: tuple[type[nn.Module], ...] = ()) -> tuple[int, int]:
+def _thop(network: nn.Module, images: Tensor, hidden: Hidden = ()) -> tuple[int, int]:
     """thop's MACs and parameters."""
     with thop_counting(network, hidden) as thop, _scans_replaced(), torch.no_grad():
         network(images)

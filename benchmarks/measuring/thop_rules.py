@@ -21,6 +21,8 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
+from benchmarks.networks.official.contract import Hidden
+
 Rule = Callable[[Any, Any, Any], int]
 """MACs of one call, from the module, its first input and its output."""
 
@@ -114,17 +116,21 @@ RULES: dict[type[nn.Module], Rule] = {
 
 
 @contextmanager
-def thop_counting(
-    network: nn.Module, hidden: tuple[type[nn.Module], ...] = ()
-) -> Iterator[Callable[[], tuple[int, int]]]:
+def thop_counting(network: nn.Module, hidden: Hidden = ()) -> Iterator[Callable[[], tuple[int, int]]]:
     """Watches a network in eval mode inside the context; yields what gives thop's MACs and parameters afterwards.
 
-    hidden: classes that a fused kernel hid when the paper counted; neither they nor what is inside are seen.
+    hidden: what thop did not see when the authors counted; neither it nor what is inside is seen.
     """
-    inside = {part for module in network.modules() if isinstance(module, hidden) for part in module.modules()}
+    inside = {
+        part for name, module in network.named_modules() if _is(hidden, name, module) for part in module.modules()
+    }
     watched = {module for module in network.modules() if type(module) in RULES and module not in inside}
     with watching(watched, RULES) as macs:
         yield lambda: _sum_of_tree(network, watched, macs, Counter(_places(network)))
+
+
+def _is(hidden: Hidden, name: str, module: nn.Module) -> bool:
+    return any(name.endswith(each) if isinstance(each, str) else isinstance(module, each) for each in hidden)
 
 
 @contextmanager

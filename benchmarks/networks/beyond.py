@@ -2,10 +2,10 @@
 
 from functools import partial
 
-from baselines import mk_unet, simple_unet, tiny_unet
+from baselines import mambalite_unet, mk_unet, simple_unet, tiny_unet, ultralbm_unet
 from benchmarks.networks import official
 from benchmarks.networks.entry import Entry, MultiplesOf
-from benchmarks.networks.paper import RECIPE, SELECTION, catalogued
+from benchmarks.networks.paper import FIXED_ANGLE, ON_SELECTING_SPLIT, RECIPE, SELECTION, catalogued
 
 NO_TRAINING = "The authors released no training; the suite's common recipe is used."
 TWO_CLASSES = "Trained by BCE + Dice on one logit, lesion minus background; {} two classes."
@@ -52,6 +52,26 @@ ENTRIES = (
         ),
         official=official.TINY_UNET,
         accepts=MultiplesOf(16),
+    ),
+    catalogued(
+        "ultralbm_unet",
+        ultralbm_unet.UltraLBMUNet,
+        paper="UltraLBM-UNet: Ultralight Bidirectional Mamba-based Model, arXiv 2512.21584",
+        upstream="LinLinLin-X/UltraLBM-UNet 0a99c43",
+        deviations=(FIXED_ANGLE, ON_SELECTING_SPLIT),
+        official=official.ULTRALBM_UNET,
+    ),
+    catalogued(
+        "mambalite_unet",
+        mambalite_unet.MambaLiteUNet,
+        paper="MambaLiteUNet: Cross-Gated Adaptive Feature Fusion, arXiv 2604.20286",
+        upstream="maklachur/MambaLiteUNet 09d6f25",
+        deviations=(
+            "Trained 400 epochs by the suite's recipe; the authors 300.",
+            "Each image is stretched to [0, 255] by itself, as in the recipe; the authors divide all by 255 alone.",
+            "A pixel is lesion in training by its share of the resized mask; the authors take every pixel above 0.",
+        ),
+        official=official.MAMBALITE_UNET,
     ),
 )
 BEYOND = {entry.name: entry for entry in ENTRIES}

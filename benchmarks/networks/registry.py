@@ -1,4 +1,4 @@
-"""Look-ups by name: the paper's networks, those beyond it, then the user's plugins. A look-up changes nothing.
+"""Look-ups by name: the networks of the paper, those after it, then the user's plugins. A look-up changes nothing.
 
 A user's own network joins through `--plugin FILE_OR_MODULE`: a Python file or module whose `NETWORKS` is a list of
 `Entry`. Names "smp:<architecture>/<encoder>" are made from segmentation-models-pytorch on demand and are not listed.
@@ -19,7 +19,7 @@ from benchmarks.networks.paper import PAPER
 from benchmarks.networks.seeding import undisturbed
 from results.errors import RequestError, unknown
 
-ENTRIES: dict[str, Entry] = {**PAPER, **BEYOND}
+ENTRIES: dict[str, Entry] = PAPER | BEYOND
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def register(entry: Entry) -> None:
 
 
 def names() -> list[str]:
-    """All registered names: those of the catalogue in its order, Table 1 first, then those of plugins."""
+    """All registered names: those of the catalogue in its order, Table 1 first, those after the paper, then plugins."""
     return list(ENTRIES)
 
 

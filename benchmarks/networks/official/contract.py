@@ -13,6 +13,9 @@ from benchmarks.networks.seeding import undisturbed
 Renames = tuple[tuple[str, str], ...]
 """Pairs (regular expression, replacement), applied to an official key one after the other."""
 
+Hidden = tuple[type[nn.Module] | str, ...]
+"""Modules of which a counter sees nothing, nor of what is inside them: classes, and ends of names in the network."""
+
 
 def logits(network: nn.Module, images: Tensor) -> list[Tensor]:
     """For authors whose network ends in logits, as ours: [(B, 1, H, W)]."""
@@ -40,8 +43,8 @@ class Official:
     """Beginnings of our parameters' names that the authors build and no output depends on."""
     adapted: Callable[[dict[str, Tensor]], dict[str, Tensor]] = dict
     """Makes a checkpoint of this build from one of the authors' other builds that computes the same; under our keys."""
-    hidden_from_thop: tuple[type[nn.Module], ...] = ()
-    """Classes that the authors compute by a fused kernel, in which the paper's counter sees nothing."""
+    hidden_from_thop: Hidden = ()
+    """What thop did not see when the authors counted, such as what they compute by a fused kernel."""
 
     def our_key(self, key: str) -> str:
         """The name in our state dict of an official key; a leading "module." (DataParallel) is removed."""
