@@ -10,6 +10,9 @@ from torch import Tensor, nn
 
 from benchmarks.networks.seeding import undisturbed
 
+COUNTS = ("total_ops", "total_params")
+"""Buffers that thop leaves in every module that it has counted."""
+
 Renames = tuple[tuple[str, str], ...]
 """Pairs (regular expression, replacement), applied to an official key one after the other."""
 
@@ -47,17 +50,19 @@ class Official:
     """What thop did not see when the authors counted, such as what they compute by a fused kernel."""
 
     def our_key(self, key: str) -> str:
-        """The name in our state dict of an official key; a leading "module." (DataParallel) is removed."""
-        key = key.removeprefix("module.")
+        """The name in our state dict of an official key."""
         for theirs, ours in self.renames:
             key = re.sub(theirs, ours, key)
         return key
 
     def convert(self, state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The authors' state dict under our names and in our order; tensors are passed on untouched, but for `adapted`.
+        """The authors' state dict, as `plain_keys` takes it, under our names and in our order.
+
+        Tensors are untouched, but for what `adapted` makes of another build's.
 
         Raises ValueError that names the missing and the unexpected keys, or the first tensor of a wrong shape.
         """
+        state_dict = plain_keys(state_dict)
         official = {self.our_key(key): key for key in state_dict if not key.endswith(self.derived)}
         with undisturbed(), torch.device("meta"):  # names and shapes are all that is needed
             network = self.build()
@@ -95,6 +100,18 @@ class Official:
     def is_dead(self, parameter: str) -> bool:
         """Whether no output depends on our parameter of this name."""
         return parameter.startswith(self.dead)
+
+
+def plain_keys(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A state dict by the names of the network itself.
+
+    Without the prefixes of torch.compile and of DataParallel, once or several times, and without thop's counts.
+    """
+    kept = {key: tensor for key, tensor in state_dict.items() if key.rpartition(".")[2] not in COUNTS}
+    plain = {key.replace("_orig_mod.", ""): tensor for key, tensor in kept.items()}
+    while plain and all(key.startswith("module.") for key in plain):
+        plain = {key.removeprefix("module."): tensor for key, tensor in plain.items()}
+    return plain
 
 
 def numbered(theirs: str, ours: str, their_numbers: Iterable[int], our_numbers: Iterable[int]) -> Renames:
