@@ -1,4 +1,4 @@
-"""Look-ups by name: the networks of the paper first, then those of the user's plugins. A look-up changes nothing.
+"""Look-ups by name: the networks of the paper, those after it, then the user's plugins. A look-up changes nothing.
 
 A user's own network joins through `--plugin FILE_OR_MODULE`: a Python file or module whose `NETWORKS` is a list of
 `Entry`. Names "smp:<architecture>/<encoder>" are made from segmentation-models-pytorch on demand and are not listed.
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from benchmarks.networks import plugins, smp
+from benchmarks.networks.beyond import BEYOND
 from benchmarks.networks.dropout import give_streams
 from benchmarks.networks.entry import Entry
 from benchmarks.networks.official import files as weight_files
@@ -22,7 +23,7 @@ from benchmarks.networks.seeding import undisturbed
 from results.cell import check_name
 from results.errors import Damaged, RequestError, unknown
 
-ENTRIES: dict[str, Entry] = dict(PAPER)
+ENTRIES: dict[str, Entry] = PAPER | BEYOND
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def register(entry: Entry) -> None:
 
 
 def names() -> list[str]:
-    """All registered names: those of the catalogue in its order, Table 1 first, then those of plugins."""
+    """All registered names: those of the catalogue in its order, Table 1 first, those after the paper, then plugins."""
     return list(ENTRIES)
 
 
