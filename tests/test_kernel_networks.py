@@ -15,7 +15,7 @@ from benchmarks.networks import registry
 from benchmarks.training import kernels
 from benchmarks.training.kernels.boundary_loss import boundary_supervision
 
-NETWORKS = ["ege_unet", "malunet", "unext_s", "lb_unet", "ulvm_unet"]
+NETWORKS = ["ege_unet", "malunet", "unext_s", "lb_unet", "ulvm_unet", "ultralbm_unet", "mambalite_unet"]
 
 
 def batch(dtype: torch.dtype, size: int = 32) -> tuple[Tensor, Tensor, Tensor]:
