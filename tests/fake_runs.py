@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from results import complexity, profiles, published
+from results import complexity, files, profiles, published, seal
 from results.cell import CONFIG, FAILED, HISTORY, MASKS, PER_IMAGE, REPORT, Cell
 from results.metrics import per_image_mean, pooled
 from results.profiles import KernelsSpread, Machine, Row, Spread
@@ -96,6 +96,19 @@ def write_run(
         Image.fromarray(mask).save(folder / MASKS / f"{name}.png")
     _report(cell, counts, epochs, images).write(folder / REPORT)
     return folder
+
+
+def seal_run(folder: Path) -> None:
+    """Tie the files of a run together, as `save_run.finish` does; `write_run` writes what an earlier version did."""
+    report = Report.read(folder / REPORT)
+    report.changed(files=seal.of_folder(folder)).sealed().write(folder / REPORT)
+
+
+def as_before_identities(folder: Path) -> None:
+    """Make a run look as if it were copied here from an older results folder: nothing says what its network was."""
+    for name, unknown in ((CONFIG, {"identity"}), (REPORT, {"identity", seal.FILES, seal.DIGEST})):
+        content = files.read_json(folder / name)
+        files.write_json(folder / name, {key: value for key, value in content.items() if key not in unknown})
 
 
 def _split(images: int) -> Split:
@@ -185,16 +198,23 @@ COUNTED = {  # network: parameters, thop_parameters, thop_macs
     "aulunet_m5": (25_036, 25_036, 69_020_000),
     **{f"aulunet_d{two}": (28_636, 28_636, 69_030_000) for two in (13, 24, 15, 17, 35)},
     **{f"aulunet_d{three}": (26_279, 26_279, 78_580_000) for three in (123, 135, 157, 357)},
+    "mk_unet": (315_566, 315_566, 327_540_000),
+    "simple_unet": (16_308, 16_244, 210_550_000),
+    "tiny_unet": (481_170, 481_170, 1_663_370_000),
+    "ultralbm_unet": (34_166, 29_391, 60_450_000),
+    "mambalite_unet": (910_627, 494_173, 326_210_000),
 }
+PTFLOPS = {"mk_unet": 313_760_000}
 
 
 def live_counts() -> dict[str, dict[str, int]]:
-    """The fact sheets' counts in the fields of complexity.csv; fvcore's and the true operations are stand-ins."""
+    """The fact sheets' counts in the fields of complexity.csv; those of other counters are stand-ins."""
     return {
         network: {
             "parameters": parameters,
             "thop_parameters": seen,
             "thop_macs": macs,
+            "ptflops_macs": PTFLOPS.get(network, macs),
             "fvcore_macs": macs,
             "flops": 2 * macs,
         }

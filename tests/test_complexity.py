@@ -45,6 +45,14 @@ BEYOND = {
         ("aulunet_d13", "aulunet_d24", "aulunet_d15", "aulunet_d17", "aulunet_d35"), (28_636, 28_636, 69.03)
     ),
     **dict.fromkeys(("aulunet_d123", "aulunet_d135", "aulunet_d157", "aulunet_d357"), (26_279, 26_279, 78.58)),
+    "mk_unet_t": (27_384, 27_384, 66.78),
+    "mk_unet_s": (93_050, 93_050, 132.33),
+    "mk_unet": (315_566, 315_566, 327.54),
+    "simple_unet": (16_308, 16_244, 210.55),
+    "simple_unet_one_class": (16_298, 16_234, 209.76),
+    "tiny_unet": (481_170, 481_170, 1_663.37),
+    "ultralbm_unet": (34_166, 29_391, 60.45),
+    "mambalite_unet": (910_627, 494_173, 326.21),
 }
 EXPECTED = TABLE_1 | BEYOND
 
@@ -57,7 +65,14 @@ CONV_AND_LINEAR = {
     "lb_unet": 93.67,
     "scr_net": 1_542.92,
     "aulunet_v3": 57.56,
+    "mk_unet_t": 49.65,
+    "mk_unet_s": 104.39,
+    "mk_unet": 278.05,
+    "simple_unet": 191.20,
+    "simple_unet_one_class": 190.68,
+    "tiny_unet": 1_565.07,
 }
+PTFLOPS = {"mk_unet_t": 62.21, "mk_unet_s": 124.68, "mk_unet": 313.76}  # of modules alone, in millions
 
 # fvcore on the authors' networks, in millions, and how many side outputs theirs upsample to 256 px in eval mode while
 # ours do not (4 operations a pixel each).
@@ -71,6 +86,10 @@ FVCORE = {
     "aulunet_v3": (68.50, 0),
     "aswin_unet": (14_662.10, 0),
     "c2sdg": (5_736.69, 0),
+    "mk_unet_t": (59.69, 0),
+    "mk_unet_s": (121.32, 0),
+    "mk_unet": (308.71, 0),
+    "simple_unet": (199.83, 0),
 }
 
 
@@ -115,6 +134,11 @@ def test_flops_are_two_a_multiply_accumulate(name: str, counted: pd.DataFrame) -
 def test_fvcore_agrees_with_the_sheet(name: str, counted: pd.DataFrame) -> None:
     millions, side_outputs = FVCORE[name]
     assert printed(counted.fvcore_macs[name] + side_outputs * 4 * 256 * 256, millions)
+
+
+@pytest.mark.parametrize("name", PTFLOPS)
+def test_ptflops_of_modules_agrees_with_the_sheet(name: str, counted: pd.DataFrame) -> None:
+    assert printed(counted.ptflops_macs[name], PTFLOPS[name])
 
 
 def test_flops_of_vm_unet_hold_its_scans(counted: pd.DataFrame) -> None:

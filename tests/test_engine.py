@@ -55,11 +55,10 @@ def job(root: Path, begun_with: Engine = TORCH) -> local.Job:
 
 
 def paused(root: Path, begun_with: Engine) -> local.Job:
-    """A results folder in which CELL stands after its first epoch."""
+    """A results folder in which CELL has a checkpoint."""
     work = job(root, begun_with)
     save_run.begin(CELL, work.prepared, RECIPE, root, begun_with)
     replicas = Replicas(CELL.network, (CELL.seed,), RECIPE, CPU)
-    replicas.progress[0].epoch = 1
     path = checkpoint.path_of(CELL, root)
     checkpoint.save(replicas, [path], [checkpoint.identity(CELL, work.prepared.fingerprint)])
     return work

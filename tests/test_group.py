@@ -6,6 +6,7 @@ import pickle
 import time
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 
 import pytest
 import torch
@@ -14,11 +15,13 @@ from rich.console import Console
 from benchmarks import datasets
 from benchmarks.networks import registry
 from benchmarks.protocol.recipe import RECIPES
-from benchmarks.runner import local
+from benchmarks.runner import local, save_run
 from benchmarks.runner.claims import Claims
 from benchmarks.runner.console import Reporter
 from benchmarks.runner.group import Control, GroupSpec, Resources, run_alone, run_group
-from benchmarks.training.loop import Interrupted
+from benchmarks.training import checkpoint
+from benchmarks.training.loop import Interrupted, train
+from benchmarks.training.replicas import Replicas
 from results.cell import Cell
 from results.errors import RequestError
 from results.runs import is_finished
@@ -57,11 +60,11 @@ def quiet() -> Control:
     return Control(Reporter(Console(quiet=True)))
 
 
-def planned(root: Path, *networks: str) -> tuple[list[GroupSpec], local.Job]:
-    """The groups of the first seed of these networks, to be stored in `root`."""
+def planned(root: Path, *networks: str, seed: int = 1) -> tuple[list[GroupSpec], local.Job]:
+    """The groups of one seed of these networks, to be stored in `root`."""
     prepared = datasets.load("synthetic", RECIPE.size)
     job = local.Job(RECIPE, root, Resources.of(prepared, RECIPE, CPU), quiet())
-    cells = [Cell("synthetic", RECIPE.name, network, 1) for network in networks]
+    cells = [Cell("synthetic", RECIPE.name, network, seed) for network in networks]
     return local.planned_groups(cells, job), job
 
 
@@ -124,6 +127,32 @@ def test_other_data_than_planned_are_refused(tmp_path):
     with pytest.raises(RequestError, match=r"synthetic with fingerprint .*, but .* planned on 0123456789ab;"):
         run_alone(replace(spec, fingerprint="0123456789abcdef"), quiet(), "cpu")
     assert not is_finished(spec.cells[0], tmp_path)
+
+
+def test_seeds_that_stand_apart_train_one_after_another_and_a_refused_one_stops_no_other(tmp_path, plugin):
+    """As after a kill between two renames: one of three goes on, one begins, and one cannot be gone on with."""
+    (spec,), job = planned(tmp_path / "broken", "own")
+    spec = replace(spec, seeds=(1, 2, 3))
+    for cell in spec.cells:
+        save_run.begin(cell, job.prepared, RECIPE, spec.root)
+    identities = [checkpoint.identity(cell, spec.fingerprint) for cell in spec.cells]
+    first = Replicas("own", (1,), RECIPE.changed(epochs=1), CPU)
+    train(first, job.data, lambda replicas: None, Event())
+    checkpoint.save(first, spec.checkpoints[:1], identities[:1])
+    checkpoint.before(spec.checkpoints[0]).write_text("not needed")
+    spec.checkpoints[2].write_text("damaged")
+    with (
+        Claims(spec.root) as claims,
+        pytest.raises(RequestError, match=r"seed-3/checkpoint\.safetensors: it is not a checkpoint"),
+    ):
+        run_group(spec, job.resources, job.control, claims)
+    assert [is_finished(cell, spec.root) for cell in spec.cells] == [True, True, False]
+    for seed in (1, 2):
+        alone, _ = planned(tmp_path / "whole", "own", seed=seed)
+        with Claims(alone[0].root) as claims:
+            run_group(alone[0], job.resources, job.control, claims)
+        assert numbers(replace(spec, seeds=(seed,))) == numbers(alone[0])
+    assert not list(spec.root.rglob("seed-[12]/checkpoint*"))
 
 
 def test_a_deadline_on_the_wall_clock_and_a_stop_are_obeyed(tmp_path):

@@ -168,7 +168,7 @@ def test_a_field_of_the_wrong_type_is_named(name: str, keys: dict, sentence: str
         (PER_IMAGE, "a,1,-2,3,4", "fp is '-2' in line 2"),
         (PER_IMAGE, f"a,1,{10**30},3,4", "fp is '1000.*' in line 2"),
         (PER_IMAGE, "ISIC_0000001,1,2,3,4", "ISIC_0000001 stands twice"),
-        ("complexity.csv", "unet,many,,,,,,", "parameters is 'many' in line 2"),
+        ("complexity.csv", "unet,many,,,,,,,", "parameters is 'many' in line 2"),
         ("accepted.csv", "a,b,c,iou,high,3,0.1", "mean is 'high' in line 2"),
         (leakage.SHARED_FILE, "paper,a,training,1,b,test,0", "part is 'training', not one of train, validation, test"),
     ],

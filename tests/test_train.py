@@ -108,11 +108,12 @@ def test_resumed_training_is_bit_identical(data, tmp_path):
 def test_stacked_replicas_resume_from_their_own_files(data, tmp_path):
     paths = [tmp_path / "1.safetensors", tmp_path / "2.safetensors"]
     identities = [IDENTITY, IDENTITY | {"seed": "2"}]
-    first = Replicas("scr_net", (1, 2), RECIPE, CPU)  # has parameters without moments
-    train_epoch(first, data.train, 1, Event())
+    first = Replicas("scr_net", (1, 2), RECIPE.changed(epochs=1), CPU)  # has parameters without moments
+    train(first, data, lambda replicas: None, Event())
     checkpoint.save(first, paths, identities)
     second = Replicas("scr_net", (1, 2), RECIPE, CPU)
-    checkpoint.restore(second, paths, identities)
+    assert checkpoint.restore(second, paths, identities) == []
+    assert second.epoch == 1
     losses = [train_epoch(each, data.train, 2, Event()).tolist() for each in (first, second)]
     assert losses[0] == losses[1]
 

@@ -22,7 +22,7 @@ def list_(
     results: Results = None,
 ) -> None:
     """Show what there is: networks with their true parameter counts, suites, or stored runs."""
-    from results.installation import results_root
+    from results.installation import results_to_read
 
     session = session_of(context)
     if what == "networks":
@@ -31,7 +31,7 @@ def list_(
     elif what == "suites":
         session.show(_suites())
     elif what == "runs":
-        session.show(_runs(results_root(results), session))
+        session.show(_runs(results_to_read(results), session))
     else:
         raise unknown("list of", what, completion.lists(), "`list` takes networks, suites or runs")
 
@@ -65,7 +65,7 @@ def _runs(root: Path, session: Session) -> Table:
     from results import claims
     from results.runs import load_runs, unfinished
 
-    stored = load_runs(root)
+    stored = load_runs(root, large=False)
     table = Table("data set", "recipe", "network", "seed", "IoU %", "best epoch", "device", "finished, or held by")
 
     def add(cell: "Cell", *columns: str) -> None:

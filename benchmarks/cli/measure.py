@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def count(context: typer.Context, network: Networks = None, plugin: Plugins = None, results: Results = None) -> None:
-    """Count parameters and operations, by four counters. Alone: of every network, into complexity.csv.
+    """Count parameters and operations, by five counters. Alone: of every network, into complexity.csv.
 
     With --network or --plugin only those are counted and shown, and of them only the suite's own networks are stored.
     """
@@ -42,9 +42,9 @@ def count(context: typer.Context, network: Networks = None, plugin: Plugins = No
 def _show_counts(counted: "pd.DataFrame", session: Session) -> None:
     from pandas import NA
 
-    table = Table("network", "parameters", "thop parameters", "thop MACs", "fvcore MACs", "true FLOPs")
+    table = Table("network", "parameters", "thop parameters", "thop MACs", "ptflops MACs", "fvcore MACs", "true FLOPs")
     for row in counted.itertuples():
-        numbers = (row.parameters, row.thop_parameters, row.thop_macs, row.fvcore_macs, row.flops)
+        numbers = (row.parameters, row.thop_parameters, row.thop_macs, row.ptflops_macs, row.fvcore_macs, row.flops)
         table.add_row(str(row.network), *("-" if number is NA else f"{number:,}" for number in numbers))
     session.show(table)
     for row in counted[counted["notes"] != ""].itertuples():

@@ -1,31 +1,70 @@
-"""Networks after the paper, as entries: small rivals, successors, and the authors' next network.
+"""Networks that are not in the paper (BEYOND of results/catalogue.py) as entries: smaller rivals and later networks."""
 
-None of them is in the paper, so that the label and the venue of each stand here.
-"""
+from functools import partial
 
-from baselines import mambalite_unet, ultralbm_unet
+from baselines import mambalite_unet, mk_unet, simple_unet, tiny_unet, ultralbm_unet
 from benchmarks.networks import official
-from benchmarks.networks.entry import Entry
-from benchmarks.networks.paper import FIXED_ANGLE, ON_SELECTING_SPLIT
+from benchmarks.networks.entry import Entry, MultiplesOf
+from benchmarks.networks.paper import FIXED_ANGLE, ON_SELECTING_SPLIT, RECIPE, SELECTION, catalogued
 
-MAMBA = (
-    Entry(
+NO_TRAINING = "The authors released no training; the suite's common recipe is used."
+TWO_CLASSES = "Trained by BCE + Dice on one logit, lesion minus background; {} two classes."
+
+
+def _mk_unet(name: str, widths: tuple[int, ...], theirs: official.Official) -> Entry:
+    return catalogued(
+        name,
+        partial(mk_unet.MKUNet, widths=widths),
+        paper="MK-UNet: Multi-kernel Lightweight CNN for Medical Image Segmentation, arXiv 2509.18493",
+        upstream="SLDGroup/MK-UNet 126eb4a",
+        deviations=(NO_TRAINING,),
+        official=theirs,
+    )
+
+
+def _simple_unet(name: str, classes: int, theirs: official.Official, *deviations: str) -> Entry:
+    return catalogued(
+        name,
+        partial(simple_unet.SimpleUNet, classes=classes),
+        paper="Simple is what you need for efficient and accurate medical image segmentation, arXiv 2506.13415",
+        upstream="Frankyu5666666/SimpleUNet 43e3eb6",
+        deviations=(*deviations, NO_TRAINING),
+        official=theirs,
+        accepts=MultiplesOf(16),
+    )
+
+
+ENTRIES = (
+    _mk_unet("mk_unet_t", mk_unet.T, official.MK_UNET_T),
+    _mk_unet("mk_unet_s", mk_unet.S, official.MK_UNET_S),
+    _mk_unet("mk_unet", mk_unet.BASE, official.MK_UNET),
+    _simple_unet("simple_unet", 2, official.SIMPLE_UNET, TWO_CLASSES.format("the released script builds")),
+    _simple_unet("simple_unet_one_class", 1, official.SIMPLE_UNET_ONE_CLASS),
+    catalogued(
+        "tiny_unet",
+        tiny_unet.TinyUNet,
+        paper="TinyU-Net: Lighter Yet Better U-Net with Cascaded Multi-Receptive Fields",
+        upstream="ChenJunren-Lab/TinyU-Net 7314772",
+        deviations=(
+            TWO_CLASSES.format("the authors train cross-entropy + Dice on"),
+            RECIPE,
+            SELECTION + "do not say what selects, and score the official ISIC2018 test split.",
+        ),
+        official=official.TINY_UNET,
+        accepts=MultiplesOf(16),
+    ),
+    catalogued(
         "ultralbm_unet",
-        "UltraLBM-UNet",
         ultralbm_unet.UltraLBMUNet,
-        venue="arXiv25",
-        paper="UltraLBM-UNet: Ultralight Bidirectional Mamba-based Model for Skin Lesion Segmentation, arXiv 2512.21584",
+        paper="UltraLBM-UNet: Ultralight Bidirectional Mamba-based Model, arXiv 2512.21584",
         upstream="LinLinLin-X/UltraLBM-UNet 0a99c43",
         deviations=(FIXED_ANGLE, ON_SELECTING_SPLIT),
         official=official.ULTRALBM_UNET,
-        foreign=False,
     ),
-    Entry(
+    catalogued(
         "mambalite_unet",
-        "MambaLiteUNet",
         mambalite_unet.MambaLiteUNet,
-        venue="arXiv26",
-        paper="MambaLiteUNet: Cross-Gated Adaptive Feature Fusion for Robust Skin Lesion Segmentation, arXiv 2604.20286",
+        paper="MambaLiteUNet: Cross-Gated Adaptive Feature Fusion, arXiv 2604.20286",
         upstream="maklachur/MambaLiteUNet 09d6f25",
         deviations=(
             "Trained 400 epochs by the suite's recipe; the authors 300.",
@@ -33,10 +72,6 @@ MAMBA = (
             "A pixel is lesion in training by its share of the resized mask; the authors take every pixel above 0.",
         ),
         official=official.MAMBALITE_UNET,
-        foreign=False,
     ),
 )
-"""UltraLBM-UNet and MambaLiteUNet, whose blocks are Mamba's."""
-
-ENTRIES = (*MAMBA,)
 BEYOND = {entry.name: entry for entry in ENTRIES}

@@ -8,16 +8,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from benchmarks.networks import plugins, smp
 from benchmarks.networks.beyond import BEYOND
 from benchmarks.networks.dropout import give_streams
 from benchmarks.networks.entry import Entry
+from benchmarks.networks.official import files as weight_files
 from benchmarks.networks.paper import PAPER
 from benchmarks.networks.seeding import undisturbed
-from results.errors import RequestError, unknown
+from results.cell import check_name
+from results.errors import Damaged, RequestError, unknown
 
 ENTRIES: dict[str, Entry] = PAPER | BEYOND
 
@@ -34,7 +35,8 @@ class Specification:
 
 
 def register(entry: Entry) -> None:
-    """Raises RequestError where the name is taken."""
+    """Raises RequestError where the name is taken, or cannot name a folder of results."""
+    check_name("network", entry.name)
     if entry.name in ENTRIES:
         raise RequestError(f"The network name {entry.name!r} is taken; give yours another name.")
     ENTRIES[entry.name] = entry
@@ -108,13 +110,20 @@ def convert_official(name: str, state_dict: Mapping[str, Tensor]) -> dict[str, T
 
 
 def load_official(name: str, path: Path) -> nn.Module:
-    """The network with the weights of an authors' checkpoint file, which is read without running any code in it."""
-    content = torch.load(path, map_location="cpu", weights_only=True)
-    for wrapper in ("model_state_dict", "state_dict", "model"):
-        content = content.get(wrapper, content) if isinstance(content, dict) else content
+    """The network with the weights of an authors' checkpoint file, which is read without running any code in it.
+
+    path: a file of torch.save or of safetensors, as the authors' training leaves it (`official/files.py`).
+    Raises RequestError that names the file and what is in the way: no checkpoint, code in it, another network's.
+    """
+    theirs = weight_files.read(path)
+    try:
+        ours = convert_official(name, theirs)
+    except ValueError as error:
+        what = f"it does not hold the weights of {name} ({str(error).removesuffix('.')})"
+        raise Damaged(path, what, "give the file of this network, or the network of this file") from None
     with undisturbed():
         network = build(name)
-    network.load_state_dict(convert_official(name, content))
+    network.load_state_dict(ours)
     return network
 
 

@@ -1,4 +1,7 @@
-"""What a cell leaves behind: config.json before the first step; results, and report.json last, after the final one."""
+"""What a cell leaves behind: config.json before the first step; results, and report.json last, after the final one.
+
+report.json holds the checksums of all other files, as they are when training has ended.
+"""
 
 import platform
 from dataclasses import asdict
@@ -9,7 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from benchmarks import machine
 from benchmarks.datasets import PreparedSet
@@ -18,12 +21,12 @@ from benchmarks.networks.identity import identity
 from benchmarks.objectives import losses
 from benchmarks.protocol.recipe import Recipe
 from benchmarks.runner.evaluate import Scores
-from benchmarks.training.checkpoint import CHECKPOINT
+from benchmarks.training import checkpoint
 from benchmarks.training.engine import TORCH, Engine
 from benchmarks.training.replicas import Replicas, scored_network
-from results import files
+from results import files, seal
 from results.cell import CONFIG, FAILED, HISTORY, MASKS, PER_IMAGE, REPORT, WEIGHTS, Cell
-from results.errors import RequestError
+from results.errors import Damaged, RequestError
 from results.installation import code_version
 from results.metrics import per_image_mean, pooled
 from results.schema import Code, Config, EngineRecord, GivenUp, History, Host, PerImage, Report, Sizes, Split
@@ -94,14 +97,14 @@ def _config(cell: Cell, prepared: PreparedSet, recipe: Recipe, engine: Engine) -
 
 def engine_of(cell: Cell, root: Path, new: Engine) -> Engine:
     """The engine that a cell was begun with, or `new` where there is no checkpoint, so that nothing can change."""
-    folder = cell.folder(root)
-    if not (folder / CHECKPOINT).exists():
+    if not checkpoint.exists(cell, root):
         return new
+    path = cell.folder(root) / CONFIG
     try:
-        begun = Config.read(folder / CONFIG).engine
+        begun = Config.read(path).engine
         return Engine.of_record(None if begun is None else begun.content())
     except ValueError as error:
-        raise RequestError(f"{folder / CONFIG} cannot be continued ({error}); move its folder away.") from None
+        raise RequestError(f"{path} cannot be continued ({error}); move its folder away.") from None
 
 
 def one_identity(cell: Cell, root: Path, *, finished: bool = False) -> None:
@@ -111,7 +114,12 @@ def one_identity(cell: Cell, root: Path, *, finished: bool = False) -> None:
     """
     now = identity(cell.network)
     for path in sorted(cell.folder(root).parent.glob(f"seed-*/{CONFIG}")):
-        before = Config.read(path).identity
+        try:
+            before = Config.read(path).identity
+        except Damaged:
+            if path.parent == cell.folder(root):
+                raise
+            continue  # another seed, which no report counts in: whoever asks for it is told
         if before == now or (finished and before is None):
             continue
         cure = f"move {path.parents[1]} away, or name another results folder with --results."
@@ -135,15 +143,16 @@ def finish(replicas: Replicas, cells: list[Cell], scores: Scores, root: Path) ->
         History(pd.DataFrame(progress.history)).write(folder / HISTORY)
         if progress.failed_at is not None:
             reason = f"the loss of epoch {progress.failed_at} is not finite"
-            GivenUp(epoch=progress.failed_at, reason=reason).write(folder / FAILED)
+            given_up = GivenUp(epoch=progress.failed_at, reason=reason, files=seal.of_folder(folder))
+            given_up.sealed().write(folder / FAILED)
             continue
         counts = scores.counts[k]
         PerImage.of(list(scores.ids), counts).write(folder / PER_IMAGE)
         weights = {name: replicas.best[name][k].contiguous().cpu() for name in network.state_dict()}
-        with files.replacing(folder / WEIGHTS) as partial:
-            save_file(weights, partial)
+        files.write_bytes(folder / WEIGHTS, save(weights))
         parameters = sum(parameter.numel() for parameter in network.parameters())
-        _report(Config.read(folder / CONFIG), replicas, k, counts, parameters).write(folder / REPORT)
+        report = _report(Config.read(folder / CONFIG), replicas, k, counts, parameters)
+        report.changed(files=seal.of_folder(folder)).sealed().write(folder / REPORT)
 
 
 def _report(config: Config, replicas: Replicas, k: int, counts: np.ndarray, parameters: int) -> Report:

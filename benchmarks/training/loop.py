@@ -36,6 +36,8 @@ def train(replicas: Replicas, data: Data, after_epoch: Callable[[Replicas], None
     """
     step = replicas.step_on(data.train)
     for epoch in range(replicas.epoch + 1, replicas.recipe.epochs + 1):
+        if all(progress.failed_at for progress in replicas.progress):
+            return
         started = time.perf_counter()
         train_losses = train_epoch(replicas, data.train, epoch, stop, step).tolist()
         replicas.eager_because = getattr(step, "refusal", None)
@@ -49,8 +51,6 @@ def train(replicas: Replicas, data: Data, after_epoch: Callable[[Replicas], None
             improved.append(progress.add(row))
         replicas.keep_best(improved)
         after_epoch(replicas)
-        if all(progress.failed_at for progress in replicas.progress):
-            return
 
 
 def train_epoch(replicas: Replicas, data: ImageStore, epoch: int, stop: Event, step: Step | None = None) -> Tensor:

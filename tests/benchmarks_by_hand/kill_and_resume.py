@@ -5,8 +5,8 @@ undisturbed run: every file equal, no cell stored twice, nothing left over. By h
 
 Each kill waits for a moment: a random one, or one of those that are hardest to survive, which the folder shows (the
 data set is being drawn, a checkpoint is being written, results are, report.json stands and its checkpoint still does).
-Then it ends one of the processes by SIGKILL of its whole group, by SIGTERM or by Ctrl-C, and starts another in its
-place.
+Then it ends one of the processes, or all, by SIGKILL of the whole group, by SIGTERM or by Ctrl-C, and starts others in
+their place.
 """
 
 import argparse
@@ -28,7 +28,7 @@ PLAN = ["run", "--suite", "quick", "--network", "aulunet_v3", "--network", "aulu
 PLAN += ["--size", "32", "--epochs", "40", "--batch", "4"]
 MEASURED = ("seconds", "images_per_second", "peak_memory_mb", "finished_at", "host", "digest")
 """What report.json says of the process and not of the numbers."""
-SOON = 6.0  # seconds within which a random moment lies, and after which a moment that does not come is given up
+SOON, PATIENCE = 6.0, 30.0  # seconds: within which a random moment lies; after which one that does not come is given up
 
 Moment = Callable[[Path, Path], bool]
 MOMENTS: dict[str, Moment] = {
@@ -66,7 +66,7 @@ def wait_for(moment: Moment | None, root: Path, cache: Path, draw: random.Random
     if moment is None:
         time.sleep(draw.uniform(0, SOON))
         return True
-    ended = time.monotonic() + SOON
+    ended = time.monotonic() + PATIENCE
     while time.monotonic() < ended:
         if moment(root, cache):
             return True
@@ -81,15 +81,19 @@ def killed(kills: int, processes: int, root: Path, cache: Path, log: Path, draw:
     while sum(done.values()) < kills:
         name = draw.choice(moments)
         came = wait_for(MOMENTS[name] if name else None, root, cache, draw)
-        victim, kind = draw.randrange(processes), draw.choice(KINDS)
-        process = running[victim]
-        if process.poll() is not None:
+        kind, victims = draw.choice(KINDS), draw.choice([range(processes), [draw.randrange(processes)]])
+        if any(running[victim].poll() is not None for victim in victims):
             print(f"the plan was done after {sum(done.values())} kills", flush=True)
             break
-        os.killpg(process.pid, signal.SIGKILL) if kind == "SIGKILL" else process.send_signal(getattr(signal, kind))
-        process.wait(timeout=120)
+        for victim in victims:
+            if kind == "SIGKILL":
+                os.killpg(running[victim].pid, signal.SIGKILL)
+            else:
+                running[victim].send_signal(getattr(signal, kind))
+        for victim in victims:
+            running[victim].wait(timeout=120)
+            running[victim] = started(root, cache, log)
         done[name if name and came else "a random moment"] += 1
-        running[victim] = started(root, cache, log)
     print(f"{sum(done.values())} kills: " + ", ".join(f"{count} at {name}" for name, count in done.items()), flush=True)
     return [process.wait() for process in running]
 

@@ -10,6 +10,9 @@ from torch import Tensor, nn
 
 from benchmarks.networks.seeding import undisturbed
 
+COUNTS = ("total_ops", "total_params")
+"""Buffers that thop leaves in every module that it has counted."""
+
 Renames = tuple[tuple[str, str], ...]
 """Pairs (regular expression, replacement), applied to an official key one after the other."""
 
@@ -41,21 +44,25 @@ class Official:
     """Ends of official keys that ours computes itself; they are dropped."""
     dead: tuple[str, ...] = ()
     """Beginnings of our parameters' names that the authors build and no output depends on."""
+    adapted: Callable[[dict[str, Tensor]], dict[str, Tensor]] = dict
+    """Makes a checkpoint of this build from one of the authors' other builds that computes the same; under our keys."""
     hidden_from_thop: Hidden = ()
     """What thop did not see when the authors counted, such as what they compute by a fused kernel."""
 
     def our_key(self, key: str) -> str:
-        """The name in our state dict of an official key; a leading "module." (DataParallel) is removed."""
-        key = key.removeprefix("module.")
+        """The name in our state dict of an official key."""
         for theirs, ours in self.renames:
             key = re.sub(theirs, ours, key)
         return key
 
     def convert(self, state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The authors' state dict under our names and in our order; the tensors are passed on untouched.
+        """The authors' state dict, as `plain_keys` takes it, under our names and in our order.
+
+        Tensors are untouched, but for what `adapted` makes of another build's.
 
         Raises ValueError that names the missing and the unexpected keys, or the first tensor of a wrong shape.
         """
+        state_dict = plain_keys(state_dict)
         official = {self.our_key(key): key for key in state_dict if not key.endswith(self.derived)}
         with undisturbed(), torch.device("meta"):  # names and shapes are all that is needed
             network = self.build()
@@ -67,13 +74,14 @@ class Official:
                 f"This is not an official state dict of {type(network).__name__}: "
                 f"missing (under our names) {_some(missing)}; unexpected {_some(unexpected)}."
             )
+        ours = self.adapted({our_key: state_dict[official[our_key]] for our_key in expected})
         for our_key, key in official.items():
-            if state_dict[key].shape != expected[our_key].shape:
+            if ours[our_key].shape != expected[our_key].shape:
                 raise ValueError(
-                    f"{key} has shape {tuple(state_dict[key].shape)}, but {type(network).__name__} needs "
+                    f"{key} has shape {tuple(ours[our_key].shape)}, but {type(network).__name__} needs "
                     f"{tuple(expected[our_key].shape)}; was it saved from another configuration?"
                 )
-        return {our_key: state_dict[official[our_key]] for our_key in expected}
+        return ours
 
     def outputs(self, network: nn.Module, images: Tensor) -> list[Tensor]:
         """What the authors' network returns in eval mode for images (B, 3, H, W): tensors (B, 1, H, W), no gradients.
@@ -92,6 +100,18 @@ class Official:
     def is_dead(self, parameter: str) -> bool:
         """Whether no output depends on our parameter of this name."""
         return parameter.startswith(self.dead)
+
+
+def plain_keys(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A state dict by the names of the network itself.
+
+    Without the prefixes of torch.compile and of DataParallel, once or several times, and without thop's counts.
+    """
+    kept = {key: tensor for key, tensor in state_dict.items() if key.rpartition(".")[2] not in COUNTS}
+    plain = {key.replace("_orig_mod.", ""): tensor for key, tensor in kept.items()}
+    while plain and all(key.startswith("module.") for key in plain):
+        plain = {key.removeprefix("module."): tensor for key, tensor in plain.items()}
+    return plain
 
 
 def numbered(theirs: str, ours: str, their_numbers: Iterable[int], our_numbers: Iterable[int]) -> Renames:
