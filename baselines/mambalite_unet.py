@@ -13,8 +13,8 @@ Deviations from the authors' code:
 4. Sides that the five poolings do not divide are refused by name; the authors' file refuses what is not square.
 
 Kept as it is there:
-* The paper's 0.494 M is what thop sees: nothing inside the 56 Mambas, the six attentions, GroupNorm and bare tensors.
-  The true sum is 910,627, also of the released checkpoints.
+* The paper's 0.494 M and 0.33 G are what thop sees: nothing of the 56 Mambas, the six attentions, GroupNorm and bare
+  tensors. The true sum is 910,627, that of the released checkpoints too.
 * Convolutions over tokens run along the rows, so that the end of a row is a neighbour of the start of the next.
 * A scale and a shift behind the normalisation of each fusion block are built and never read (992 numbers in all).
 * The closing norm of a fusion block is its first norm again.

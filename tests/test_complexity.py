@@ -90,6 +90,7 @@ FVCORE = {
     "mk_unet_s": (121.32, 0),
     "mk_unet": (308.71, 0),
     "simple_unet": (199.83, 0),
+    "ultralbm_unet": (67.43, 0),
 }
 
 
@@ -147,6 +148,28 @@ def test_flops_of_vm_unet_hold_its_scans(counted: pd.DataFrame) -> None:
     scans = sum(blocks * scan_flops(1, 4, grid * grid, 2 * width, 16) for grid, width, blocks in stages)
     assert round(scans / 1e9, 2) == 2.96
     assert round((counted.flops["vm_unet"] - scans) / 2e9, 3) == 5.288
+
+
+def test_fvcore_sees_an_instance_norm_of_mambalite_that_ours_writes_out(counted: pd.DataFrame) -> None:
+    """Its fusion blocks, (grid, width); 4 operations a pixel and channel."""
+    blocks = ((32, 48), (16, 64), (8, 96), (8, 128), (8, 96), (16, 64))
+    written_out = 4 * sum(grid * grid * width for grid, width in blocks)
+    assert printed(counted.fvcore_macs["mambalite_unet"] + written_out, 556.85)
+
+
+def test_flops_of_mambalite_hold_its_scans_and_attentions(counted: pd.DataFrame) -> None:
+    """The sheet's counter saw neither, 147.3 M and 146.8 M multiply-accumulates, only the other 393.86 M.
+
+    A fusion block has four Mambas, a gate has eight; inner channels are half of the width. Attention: four projections,
+    scores, and their product with the values.
+    """
+    fusions = ((32, 48), (16, 64), (8, 96), (8, 128), (8, 96), (16, 64))
+    gates = ((8, 96), (16, 64), (32, 48), (64, 32))
+    calls = [(grid * grid, width // 2, count) for blocks, count in ((fusions, 4), (gates, 8)) for grid, width in blocks]
+    scans = sum(count * scan_flops(1, 1, tokens, inner, 16) for tokens, inner, count in calls)
+    attention = sum(4 * grid**2 * width**2 + 2 * grid**4 * width for grid, width in fusions)
+    assert round(scans / 1e6, 1) == 147.3
+    assert printed((counted.flops["mambalite_unet"] - scans) / 2 - attention, 393.86)
 
 
 # The Mamba calls of the two networks: tokens, inner channels, rank of the step sizes, how often. All have 16 states.

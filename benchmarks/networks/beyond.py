@@ -69,7 +69,7 @@ ENTRIES = (
         deviations=(
             "Trained 400 epochs by the suite's recipe; the authors 300.",
             "Each image is stretched to [0, 255] by itself, as in the recipe; the authors divide all by 255 alone.",
-            "A pixel is lesion in training by its share of the resized mask; the authors take every pixel above 0.",
+            "A pixel's target in training is its share of lesion; the authors take every pixel above 0 as lesion.",
         ),
         official=official.MAMBALITE_UNET,
     ),
