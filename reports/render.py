@@ -17,8 +17,8 @@ def render(root: Path, output: Path, formats: set[str], pictures: Photographs | 
 
     `formats` is any of FORMATS: "md", "latex" and "csv" are the tables, "html" is the page with everything in it,
     "figures" are SVG and PNG files. `pictures` fetches photographs for the figure of predictions. Damaged runs are
-    listed on the page. Everything is read and computed once, and made before the first file is written. Raises
-    RequestError for an unknown format.
+    listed on the page. Everything is read and computed once, and made before the first file is written; where one
+    cannot be, none is. Raises RequestError for that and for an unknown format.
     """
     for name in sorted(formats - set(FORMATS)):
         raise unknown("format", name, FORMATS, "--format takes any of: {names}")
@@ -27,6 +27,8 @@ def render(root: Path, output: Path, formats: set[str], pictures: Photographs | 
     for name, export in EXPORTS.items():
         if name in formats:
             made |= export(contents)
-    for name, content in made.items():
-        files.write_bytes(output / name, content)
-    return [output / name for name in made]
+    written = [output / name for name in made]
+    with files.replacing_all(written) as partials:
+        for partial, content in zip(partials, made.values(), strict=True):
+            partial.write_bytes(content)
+    return written

@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from results import files
+from results import files, seal
 from results.errors import Damaged
 
 NEWER = "read it with the version that wrote it"
@@ -39,7 +39,8 @@ class Record(BaseModel):
 
 
 class Document(Record):
-    """A JSON file. A class with a field `format` refuses files that lack it, or that a later version wrote."""
+    """A JSON file. A class with a field `format` refuses files that lack it, or that a later version wrote; one with a
+    field `digest` refuses files that were changed after they were `sealed`."""
 
     FORMAT: ClassVar[int] = 1
     CURE: ClassVar[str] = files.RERUN
@@ -59,9 +60,16 @@ class Document(Record):
         if version != cls.FORMAT:
             raise Damaged(path, f"it has format {version!r}, this version reads format {cls.FORMAT}", cls.CURE)
         try:
-            return cls.model_validate(content)
+            document = cls.model_validate(content)
         except ValidationError as error:
             raise Damaged(path, _fault(error, content), cls.CURE) from None
+        if seal.DIGEST in cls.model_fields:
+            seal.check_content(content, path, cls.CURE)
+        return document
+
+    def sealed(self) -> Self:
+        """A copy with the `digest` of its content, for a class that has that field."""
+        return self.changed(digest=seal.of_content(self.content()))
 
     def write(self, path: Path) -> None:
         """Write atomically. Raises ValueError for a number that is not finite."""

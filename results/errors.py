@@ -6,6 +6,9 @@ a `Problem`, is shown by `report`, and fails `check`.
 """
 
 import difflib
+import errno
+import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +32,55 @@ class Damaged(RequestError):
 
     def __reduce__(self) -> tuple:
         return type(self), (self.path, self.message, self.cure)
+
+
+CURES = {
+    errno.ENOSPC: "make room there",
+    errno.EDQUOT: "make room there, or ask for a larger quota",
+    errno.EFBIG: "use a file system that takes larger files",
+    errno.EROFS: "make it writable, or name another place",
+    errno.EACCES: "get the right to write there, or name another place",
+    errno.EPERM: "get the right to write there, or name another place",
+    errno.ENOTDIR: "a file lies where a folder is needed: move it away, or name another place",
+    errno.EEXIST: "a file or a dead link lies where a folder is needed: move it away, or name another place",
+    errno.EISDIR: "a folder lies where a file is needed: move it away, or name another place",
+    errno.ENOTEMPTY: "a folder lies where a file is needed: move it away, or name another place",
+    errno.ENAMETOOLONG: "name a shorter one",
+    errno.ELOOP: "mend the links on the way there, or name another place",
+    errno.EIO: "the device reports an error: look after it, or name another place",
+    errno.EMFILE: "allow this process more open files (ulimit -n)",
+    errno.ENFILE: "close some programs: the system has too many open files",
+    errno.ESTALE: "mount the shared folder again",
+}
+OTHERWISE = "mend this place, or name another one"
+_OS_ERROR = re.compile(r"\(os error (\d+)\)")  # as libraries written in Rust tell it, safetensors among them
+
+
+class Unwritable(RequestError):
+    """A file that cannot be written: where, why, and the cure. Nothing of it is left; what was there before stays."""
+
+    def __init__(self, path: Path, reason: str, cure: str) -> None:
+        super().__init__(f"{path} cannot be written ({reason}); {cure}, then give the same command again.")
+        self.path, self.reason, self.cure = path, reason, cure
+
+    @classmethod
+    def of(cls, path: Path, error: Exception) -> "Unwritable | None":
+        """The same for what the system, or a library, said while `path` was written; None for a fault of ours."""
+        number = number_of(error)
+        if number is None and not isinstance(error, OSError):
+            return None
+        reason = str(error) or "no reason given" if number is None else os.strerror(number)
+        return cls(path, reason, CURES.get(number or 0, OTHERWISE))
+
+    def __reduce__(self) -> tuple:
+        return type(self), (self.path, self.reason, self.cure)
+
+
+def number_of(error: Exception) -> int | None:
+    """The system's number of what went wrong, which some libraries only have in their sentence; None: there is none."""
+    told = error.errno if isinstance(error, OSError) else None
+    found = _OS_ERROR.search(str(error)) if told is None else None
+    return int(found[1]) if found else told
 
 
 @dataclass(frozen=True)

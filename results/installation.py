@@ -12,6 +12,8 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
+from results.errors import RequestError
+
 NAME = "lesion-benchmarks"
 ENVIRONMENT = "LESION_BENCHMARKS_RESULTS"
 SOURCES = ("models", "baselines", "benchmarks", "results/*.py")  # what a number depends on, as git's path patterns
@@ -49,6 +51,20 @@ def results_root(chosen: Path | None = None) -> Path:
     if moved := os.environ.get(ENVIRONMENT):
         return Path(moved).expanduser()
     return (checkout() or Path.cwd()) / "results"
+
+
+def results_to_read(chosen: Path | None = None) -> Path:
+    """As `results_root`, for a command that only reads. Raises RequestError where somebody named a folder that is none,
+    or one that cannot be looked into; where nobody did, a missing one is one without runs."""
+    root = results_root(chosen)
+    if not root.is_dir() and (root.exists() or chosen is not None or os.environ.get(ENVIRONMENT)):
+        what = "is no folder" if root.exists() else "does not exist"
+        named = "--results" if chosen is not None else ENVIRONMENT
+        raise RequestError(f"The results folder {root} {what}; name the one that holds runs/ with {named}.")
+    for folder in (root, root / "runs"):
+        if folder.exists() and not os.access(folder, os.R_OK | os.X_OK):
+            raise RequestError(f"The results folder {folder} cannot be read; get the right to read it.")
+    return root
 
 
 def report_folder() -> Path:

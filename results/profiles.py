@@ -93,6 +93,8 @@ class Profile(Document):
     format: int
     machine: Machine
     rows: tuple[Row, ...] = Field(strict=False)
+    digest: str | None = None
+    """Hex SHA-256 of this document without this field; who changes the file by hand removes it."""
 
 
 def path_of(root: Path, machine: str) -> Path:
@@ -118,7 +120,7 @@ def stored_rows(path: Path, machine: Machine) -> dict[tuple, Row]:
 
 def write(path: Path, machine: Machine, rows: Sequence[Row]) -> None:
     """Write atomically."""
-    Profile(format=Profile.FORMAT, machine=machine, rows=tuple(rows)).write(path)
+    Profile(format=Profile.FORMAT, machine=machine, rows=tuple(rows)).sealed().write(path)
 
 
 def found(root: Path) -> list[Path]:

@@ -89,6 +89,7 @@ class Contradictions(Table):
 
     COLUMNS = tuple(Column(name, str) for name in ("network", "column", "dataset", "reason"))
     CURE = RESTORE
+    TYPED = True
 
     @classmethod
     def path(cls) -> Path:

@@ -1,20 +1,24 @@
 """Stored runs: validated when they are read, and what is damaged becomes a Problem."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import astuple, dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
 
+from results import seal
 from results.cell import CONFIG, FAILED, HISTORY, PER_IMAGE, REPORT, Cell
-from results.errors import Damaged, Problem
+from results.errors import Damaged, Problem, RequestError
 from results.files import RERUN
-from results.metrics import COUNT_COLUMNS, METRICS, pooled
+from results.metrics import COUNT_COLUMNS, METRICS, per_image_mean, pooled
 from results.schema import Config, GivenUp, History, PerImage, Report
 
 UNKNOWN = "unknown"
+_Kind = TypeVar("_Kind", Config, Report)
 
 
 @dataclass(frozen=True)
@@ -70,24 +74,54 @@ def is_finished(cell: Cell, root: Path) -> bool:
     return (cell.folder(root) / REPORT).exists()
 
 
+def is_done(cell: Cell, root: Path) -> bool:
+    """Finished or given up: there is nothing left to train."""
+    return is_finished(cell, root) or (cell.folder(root) / FAILED).exists()
+
+
 def failure_of(cell: Cell, root: Path) -> Failure | None:
     """The recorded failure of this cell, if it was given up. Raises Damaged where that file cannot be used."""
     path = cell.folder(root) / FAILED
     if not path.exists():
         return None
     found = GivenUp.read(path)
+    seal.check_folder(path.parent, found.files)
     return Failure(cell, path.parent, found.epoch, found.reason)
 
 
-def load_runs(root: Path) -> Stored:
-    """Everything under `root`/runs. What is damaged becomes a Problem; unfinished folders are passed over."""
+def check_finished(cell: Cell, root: Path) -> None:
+    """Raises Damaged where the folder of a finished cell cannot be used; weights and masks are not looked at.
+
+    A millisecond where report.json holds checksums: then the other files are what they were when it was written.
+    """
+    folder = cell.folder(root)
+    report = _of_cell(Report, cell, folder / REPORT)
+    if report.files is None:
+        _read_run(cell, folder, large=False)
+    seal.check_folder(folder, report.files, large=False)
+
+
+def load_runs(root: Path, *, large: bool = True) -> Stored:
+    """Everything under `root`/runs. What is damaged becomes a Problem; unfinished folders are passed over.
+
+    large: also compare weights and masks with their checksums, about a second per GB.
+    """
     stored = Stored([], [], [])
     for folder in sorted(_seed_folders(root)):
         try:
-            _load_one(folder, root, stored)
+            _load_one(folder, root, stored, large)
         except Damaged as damage:
             stored.problems.append(damage.problem)
     return stored
+
+
+def unfinished(root: Path) -> Iterator[Cell]:
+    """Cells that were begun, or are about to be, and are neither finished nor given up."""
+    for folder in sorted(_seed_folders(root)):
+        with suppress(ValueError):  # no cell's folder, which `load_runs` names
+            cell = Cell.of_folder(folder)
+            if not is_done(cell, root):
+                yield cell
 
 
 def of_one_identity(runs: list[Run]) -> tuple[list[Run], list[Problem]]:
@@ -120,24 +154,24 @@ def _seed_folders(root: Path) -> Iterator[Path]:
     return (path for path in root.glob("runs/*/*/*/seed-*") if path.is_dir())
 
 
-def _load_one(folder: Path, root: Path, stored: Stored) -> None:
+def _load_one(folder: Path, root: Path, stored: Stored, large: bool) -> None:
     """Raises Damaged for what cannot be used."""
     try:
         cell = Cell.of_folder(folder)
-    except ValueError:
-        raise Damaged(folder, "the folder's name is not seed-<number>", "rename or remove it") from None
+    except (ValueError, RequestError):
+        message = "no cell has this folder: its name is not seed-<number>, or one above it is not encoded as ours are"
+        raise Damaged(folder, message, "rename or remove it") from None
     given_up = failure_of(cell, root)
     if given_up is not None:
         stored.failures.append(given_up)
     elif is_finished(cell, root):
-        stored.runs.append(_read_run(cell, folder))
+        stored.runs.append(_read_run(cell, folder, large=large))
 
 
-def _read_run(cell: Cell, folder: Path) -> Run:
-    report, config = Report.read(folder / REPORT), Config.read(folder / CONFIG)
-    for document, name in ((report, REPORT), (config, CONFIG)):
-        if document.cell != cell:
-            raise Damaged(folder / name, f"it speaks of {document.cell}", "move the folder to where it belongs")
+def _read_run(cell: Cell, folder: Path, *, large: bool) -> Run:
+    report = _of_cell(Report, cell, folder / REPORT)
+    seal.check_folder(folder, report.files, large=large)
+    config = _of_cell(Config, cell, folder / CONFIG)
     if not (folder / HISTORY).exists():
         raise Damaged(folder / HISTORY, "the file is missing", RERUN)
     run = Run(cell, folder, config, report, PerImage.read(folder / PER_IMAGE).by_id)
@@ -146,20 +180,39 @@ def _read_run(cell: Cell, folder: Path) -> Run:
     return run
 
 
+def _of_cell(kind: type[_Kind], cell: Cell, path: Path) -> _Kind:
+    """The document at `path`, which must speak of this cell. Raises Damaged."""
+    document = kind.read(path)
+    told = document.dataset, document.recipe, document.network, document.seed
+    if told != astuple(cell):
+        raise Damaged(path, "it speaks of {} / {} / {} / seed {}".format(*told), "move the folder to where it belongs")
+    return document
+
+
 def _compare_counts(run: Run) -> None:
-    """per_image.csv must score what config.json says, every image at one size."""
-    path, expected = run.folder / PER_IMAGE, run.config.split.sizes.test
+    """per_image.csv must score what config.json says, every image at its size."""
+    path, expected, size = run.folder / PER_IMAGE, run.config.split.sizes.test, run.config.size
     if len(run.per_image) != expected:
         message = f"it has {len(run.per_image)} rows where the test split has {expected}; it was truncated"
         raise Damaged(path, message, RERUN)
-    if len(np.unique(run.counts.sum(axis=1))) != 1:
+    pixels = np.unique(run.counts.sum(axis=1))
+    if len(pixels) != 1:
         raise Damaged(path, "the four counts do not add up to the same number of pixels in every row", RERUN)
+    if size is not None and pixels[0] != size**2:
+        message = f"its counts are of {pixels[0]} pixels, not of the {size} x {size} that config.json says"
+        raise Damaged(path, message, RERUN)
 
 
 def _compare_metrics(run: Run) -> None:
     """report.json must say what per_image.csv says."""
-    for metric in METRICS:
-        claimed, found = run.report.metrics.get(metric.name), run.metrics[metric.name]
-        if claimed is None or abs(claimed - found) > 1e-9:
-            message = f"its metrics.{metric.name} is {claimed}, not the {found!r} that per_image.csv gives"
-            raise Damaged(run.folder / REPORT, message, RERUN)
+    for name, claims, found in (
+        ("metrics", run.report.metrics, run.metrics),
+        ("per_image_mean", run.report.per_image_mean, per_image_mean(run.counts)),
+    ):
+        for metric in METRICS:
+            claimed = claims.get(metric.name)
+            if claimed is None and name == "per_image_mean":
+                continue  # of a version that did not record it
+            if claimed is None or abs(claimed - found[metric.name]) > 1e-9:
+                message = f"its {name}.{metric.name} is {claimed}, not the {found[metric.name]!r} of per_image.csv"
+                raise Damaged(run.folder / REPORT, message, RERUN)

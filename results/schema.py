@@ -17,6 +17,9 @@ from results.errors import Damaged
 from results.metrics import COUNT_COLUMNS, EARLIER
 from results.table import Column, Table
 
+MOST_PIXELS = 10**10
+"""Of one image: 100,000 x 100,000, so that sums over a data set stay within 64 bits."""
+
 
 class Sizes(Record):
     """Images in each part of a data set."""
@@ -192,6 +195,10 @@ class Report(OfCell):
     host: Host | None = None
     finished_at: str | None = None
     """ISO 8601, UTC."""
+    files: dict[str, str] | None = None
+    """Hex SHA-256 of the files beside it, by name; of the masks as of one. None: of an earlier version."""
+    digest: str | None = None
+    """Hex SHA-256 of this document without this field."""
 
 
 class GivenUp(Document):
@@ -200,6 +207,10 @@ class GivenUp(Document):
     epoch: Count
     """At which it failed."""
     reason: str
+    files: dict[str, str] | None = None
+    """As in Report."""
+    digest: str | None = None
+    """As in Report."""
 
 
 class History(Table):
@@ -228,7 +239,7 @@ class History(Table):
 class PerImage(Table):
     """per_image.csv: pixels of each image of the scored split, one row per image."""
 
-    COLUMNS = (Column("id", str), *(Column(name, int, low=0) for name in COUNT_COLUMNS))
+    COLUMNS = (Column("id", str), *(Column(name, int, low=0, high=MOST_PIXELS) for name in COUNT_COLUMNS))
     KEY = ("id",)
 
     @classmethod

@@ -1,7 +1,7 @@
 """What all CSV files of the results folder share: columns of a declared kind, and sentences for what is wrong."""
 
 import csv
-import math
+import io
 import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,8 +25,8 @@ class Column:
     name: str
     kind: type
     """int, float (always finite) or str."""
-    low: float = -math.inf
-    high: float = math.inf
+    low: float = -files.LARGEST
+    high: float = files.LARGEST
     """Bounds of a number, both allowed."""
     empty: bool = False
     """Whether a number may be left out."""
@@ -43,6 +43,8 @@ class Table:
     KEY: ClassVar[tuple[str, ...]] = ()
     """Columns that together name a row: no two rows have the same."""
     CURE: ClassVar[str] = files.RERUN
+    TYPED: ClassVar[bool] = False
+    """Whether a person types the file, whose last line may lack its end."""
     EARLIER: ClassVar[Mapping[str, str]] = NOTHING
     """Names of columns in files from before they were renamed, and their present ones."""
 
@@ -57,7 +59,7 @@ class Table:
     @classmethod
     def read(cls, path: Path) -> Self:
         """Raises Damaged, which names the file, the column and the cure, where it is missing or cannot be used."""
-        header, lines = read_lines(path, cls.CURE, cls.EARLIER)
+        header, lines = read_lines(path, cls.CURE, cls.EARLIER, whole=not cls.TYPED)
         if lacking := [column.name for column in cls.COLUMNS if column.required and column.name not in header]:
             raise Damaged(path, f"it is not a table of {', '.join(cls.names())}: it has no {lacking[0]}", cls.CURE)
         known = {column.name: column for column in cls.COLUMNS}
@@ -77,20 +79,22 @@ class Table:
 
 
 def read_lines(
-    path: Path, cure: str, earlier: Mapping[str, str] = MappingProxyType({})
+    path: Path, cure: str, earlier: Mapping[str, str] = NOTHING, *, whole: bool = False
 ) -> tuple[list[str], list[list[str]]]:
     """Header and lines of a CSV file as text, all of one length. Raises Damaged, with this cure.
 
-    earlier: former names of columns, and the present ones, which are returned.
+    earlier: former names of columns, and the present ones, which are returned. whole: refuse a last line without its
+    end, which was cut off.
     """
+    content = files.read_bytes(path, cure)
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            header, *lines = list(csv.reader(file, strict=True)) or [[]]
-    except FileNotFoundError:
-        raise Damaged(path, "the file is missing", cure) from None
-    except (OSError, ValueError, csv.Error) as error:  # ValueError: not UTF-8
+        text = content.decode()
+        header, *lines = list(csv.reader(io.StringIO(text, newline=""), strict=True)) or [[]]
+    except (ValueError, csv.Error) as error:  # ValueError: not UTF-8
         raise Damaged(path, f"it is not a table ({error})", cure) from None
     header, lines = [earlier.get(name, name) for name in header], [line for line in lines if line]
+    if whole and text and not text.endswith("\n"):
+        raise Damaged(path, "its last line was cut off", cure)
     if len(set(header)) != len(header):
         raise Damaged(path, "it is not a table: a column stands twice", cure)
     for number, line in enumerate(lines, start=2):
@@ -107,6 +111,8 @@ def _values(column: Column | None, texts: Sequence[str]) -> Any:
         return pd.Series(texts, dtype=str)
     given = [text for text in texts if text] if column.empty else texts
     try:
+        if "_" in "".join(given):  # Python reads 1_2 as 12
+            raise ValueError
         values = np.array(given, dtype=str).astype(np.int64 if column.kind is int else np.float64)
         good = bool((np.isfinite(values) & (values >= column.low) & (values <= column.high)).all())
     except (ValueError, OverflowError):
@@ -123,8 +129,8 @@ def _values(column: Column | None, texts: Sequence[str]) -> Any:
 
 def _is(column: Column, text: str) -> bool:
     """Whether one text is what the column holds."""
-    if not text:
-        return column.empty
+    if not text or "_" in text:
+        return column.empty and not text
     try:
         value = np.array([text]).astype(np.int64 if column.kind is int else np.float64)[0]
     except (ValueError, OverflowError):
@@ -135,6 +141,6 @@ def _is(column: Column, text: str) -> bool:
 def _kind(column: Column) -> str:
     """ "a whole number", "a number from 0 to 1"."""
     word = "a whole number" if column.kind is int else "a number"
-    if column.high != math.inf:
+    if column.high != files.LARGEST:
         return f"{word} from {column.low:g} to {column.high:g}"
-    return word if column.low == -math.inf else f"{word} of at least {column.low:g}"
+    return word if column.low == -files.LARGEST else f"{word} of at least {column.low:g}"

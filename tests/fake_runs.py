@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from results import complexity, profiles, published
+from results import complexity, files, profiles, published, seal
 from results.cell import CONFIG, FAILED, HISTORY, MASKS, PER_IMAGE, REPORT, Cell
 from results.metrics import per_image_mean, pooled
 from results.profiles import KernelsSpread, Machine, Row, Spread
@@ -96,6 +96,19 @@ def write_run(
         Image.fromarray(mask).save(folder / MASKS / f"{name}.png")
     _report(cell, counts, epochs, images).write(folder / REPORT)
     return folder
+
+
+def seal_run(folder: Path) -> None:
+    """Tie the files of a run together, as `save_run.finish` does; `write_run` writes what an earlier version did."""
+    report = Report.read(folder / REPORT)
+    report.changed(files=seal.of_folder(folder)).sealed().write(folder / REPORT)
+
+
+def as_before_identities(folder: Path) -> None:
+    """Make a run look as if it were copied here from an older results folder: nothing says what its network was."""
+    for name, unknown in ((CONFIG, {"identity"}), (REPORT, {"identity", seal.FILES, seal.DIGEST})):
+        content = files.read_json(folder / name)
+        files.write_json(folder / name, {key: value for key, value in content.items() if key not in unknown})
 
 
 def _split(images: int) -> Split:

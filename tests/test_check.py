@@ -1,11 +1,12 @@
 """The check for CI: what fails, what is only listed, and how it is written down."""
 
+import re
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
-from reports.check.accepted import accept
+from reports.check.accepted import accept, compare_with_baseline
 from reports.check.check import check
 from reports.check.item import Item, Status
 from reports.check.result import CheckResult
@@ -171,6 +172,33 @@ def test_an_unusable_baseline_is_refused(root: Path, tmp_path: Path, content: st
         baseline.write_text(content)
     with pytest.raises(RequestError, match=r"accepted.csv:? .* --accept"):
         check(root, baseline=baseline)
+
+
+def test_nothing_accepted_is_a_baseline_only_of_what_it_holds(root: Path, tmp_path: Path) -> None:
+    """Cut off at the end of a line or within a network, emptied, or with a value that nothing can be compared with."""
+    baseline = tmp_path / "accepted.csv"
+    fake_runs.write_suite(root, {"unet": 0.80, "aulunet_akf": 0.85}, recipe="quick", seeds=2)
+    runs = load_everything(root).runs
+    accept(runs, baseline)
+    whole = baseline.read_text()
+    header, first, *rest = whole.splitlines(True)
+    cells = first.rstrip().split(",")
+    for damaged, said in (
+        (header, "it has no rows, so that nothing could fail"),
+        (header + first, "isic2018 / quick / aulunet_akf has no dsc; it was cut off"),
+        (whole[: len(header) + len(first) - 3], "its last line was cut off"),
+        (whole[:-1], "its last line was cut off"),
+        (header + first[9:] + "".join(rest), "line 2 has 6 values where the table has 7"),
+        *(
+            (header + ",".join([*cells[:k], text, *cells[k + 1 :]]) + "\n" + "".join(rest), f"{name} is '{text}")
+            for k, name in ((4, "mean"), (6, "tolerance"))
+            for text in ("", "nan", "NaN", "inf", "1e400", "-1", "0.8O", "0_8", "2")
+        ),
+    ):
+        baseline.write_text(damaged)
+        for use in (compare_with_baseline, accept):
+            with pytest.raises(RequestError, match=re.escape(f"{baseline}: {said}") + ".*delete it and record it"):
+                use(runs, baseline)
 
 
 def test_junit_counts_what_it_holds(root: Path) -> None:

@@ -1,6 +1,7 @@
 """The command line as a user meets it: mistakes are one sentence and exit code 2, never a traceback."""
 
 import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -47,6 +48,12 @@ def benchmarks(*arguments: str, **environment: str) -> subprocess.CompletedProce
         (["rnu"], "Did you mean 'run'?"),
         (["report", "--format", "pdf"], "pdf"),
         (["check", "--accept"], "--accept needs --baseline"),
+        (["check", "--results", "nowhere"], "The results folder nowhere does not exist; name the one that holds runs/"),
+        (
+            ["report", "--results", "nowhere"],
+            "The results folder nowhere does not exist; name the one that holds runs/",
+        ),
+        (["list", "runs", "--results", "nowhere"], "The results folder nowhere does not exist; "),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
@@ -56,6 +63,39 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(arguments, said, tmp_path):
     assert "Traceback" not in done.stderr
     assert said in done.stderr.replace("\n", " ")
     assert not [path for path in tmp_path.rglob("*") if path.is_file() and path.name != ".lock"]
+
+
+@pytest.mark.parametrize("arguments", [["report", "--format", "md"], ["check"], ["list", "runs"]])
+def test_a_folder_that_the_environment_names_must_exist(arguments, tmp_path, monkeypatch):
+    monkeypatch.setenv("LESION_BENCHMARKS_RESULTS", str(tmp_path / "nowhere"))
+    done = CliRunner().invoke(app, arguments)
+    assert str(done.exception) == (
+        f"The results folder {tmp_path / 'nowhere'} does not exist; name the one that holds runs/ with "
+        "LESION_BENCHMARKS_RESULTS."
+    )
+    (tmp_path / "nowhere").write_text("")
+    assert "is no folder" in str(CliRunner().invoke(app, arguments).exception)
+
+
+def test_a_results_folder_without_runs_is_said(tmp_path):
+    (tmp_path / "results").mkdir()
+    options = ["--format", "md", "--results", str(tmp_path / "results"), "--output", str(tmp_path / "report")]
+    done = CliRunner().invoke(app, ["report", *options])
+    assert done.exit_code == 0, done.output
+    assert done.stderr == f"{tmp_path / 'results'} holds no runs: only published numbers and counts can be shown.\n"
+    assert (tmp_path / "report" / "table1.md").exists()
+
+
+def test_a_run_whose_reader_goes_away_can_be_gone_on_with(tmp_path):
+    command = [sys.executable, "-m", "benchmarks", "run", "--network", "aulunet_v3", "--size", "32", "--no-kernels"]
+    command += ["--seeds", "1", "--epochs", "40", "--results", str(tmp_path)]
+    environment = os.environ | {"LESION_BENCHMARKS_CACHE": str(tmp_path / "cache")}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as left:
+        said = [left.stdout.readline() for _ in range(4)]
+        left.stdout.close()
+        assert (left.wait(), left.stderr.read()) == (130, b""), said
+    (folder,) = tmp_path.glob("runs/*/*/*/seed-1")
+    assert {path.name for path in folder.iterdir()} <= {"config.json", "checkpoint.safetensors"}
 
 
 def test_lists_show_what_there_is(tmp_path):
@@ -84,24 +124,23 @@ def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path):
     (tmp_path / "file").write_text("")
     done = benchmarks("report", "--format", "md", "--output", str(tmp_path / "file" / "report"))
     assert done.returncode == 2
-    assert done.stderr.startswith(f"Error: {tmp_path / 'file'}")
-    assert "cannot be used (" in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+    assert done.stderr == (
+        f"Error: {tmp_path / 'file' / 'report'} cannot be written (Not a directory); a file lies where a folder is "
+        "needed: move it away, or name another place, then give the same command again.\n"
+    )
 
 
-@pytest.mark.parametrize("name", ["complexity.csv", ".complexity.csv.12.partial"])
-def test_a_full_disk_is_one_sentence(name, monkeypatch, capsys):
-    """A file that is being written has a name that says nothing to the user: its folder is named."""
+def test_what_the_system_refuses_elsewhere_is_one_sentence(monkeypatch, capsys):
+    """Outside of results/files.py, as in a library that makes a folder."""
 
-    def full(**_):
-        raise OSError(errno.ENOSPC, "No space left on device", f"/somewhere/results/{name}")
+    def refused(**_):
+        raise OSError(errno.EROFS, "Read-only file system", "/somewhere/cache")
 
-    monkeypatch.setattr("benchmarks.cli.app.app", full)
+    monkeypatch.setattr("benchmarks.cli.app.app", refused)
     with pytest.raises(SystemExit, match="2"):
         main()
-    place = "/somewhere/results" if name.startswith(".") else "/somewhere/results/complexity.csv"
-    said = f"Error: {place} cannot be used (No space left on device); name another place, or mend this one.\n"
-    assert capsys.readouterr().err == said
+    said = "/somewhere/cache cannot be used (Read-only file system); make it writable, or name another place"
+    assert capsys.readouterr().err == f"Error: {said}.\n"
 
 
 def test_another_error_of_the_system_is_a_fault_of_ours(monkeypatch):
@@ -183,8 +222,8 @@ import signal, sys, threading
 from benchmarks.cli.session import Session
 signal.signal(signal.SIGTERM, signal.default_int_handler)
 session = Session()
-threading.Thread(target=session.say, args=["loss"]).start()
 try:
+    threading.Thread(target=session.say, args=["loss"]).start()
     threading.Event().wait(60)
 except KeyboardInterrupt:
     session.say("Stopped.")

@@ -90,7 +90,7 @@ def misnamed_folder(root: Path) -> None:
 
 DAMAGES: dict[Callable[[Path], None], tuple[str, str]] = {
     truncate: ("seed-1/per_image.csv", "truncated"),
-    cut_mid_line: ("seed-1/per_image.csv", "pixels"),
+    cut_mid_line: ("seed-1/per_image.csv", "its last line was cut off"),
     from_another_version: ("seed-1/report.json", "format 99"),
     of_another_recipe: ("seed-1/report.json", "paper+epochs=3"),
     nan_metric: ("seed-1/report.json", "nan"),

@@ -51,7 +51,7 @@ def without_numba(monkeypatch):
 def job(root: Path, begun_with: Engine = TORCH) -> local.Job:
     prepared = datasets.load("synthetic", RECIPE.size)
     resources, control = Resources.of(prepared, RECIPE, CPU), Control(Reporter(Console(quiet=True)))
-    return local.Job(prepared, RECIPE, root, resources, control, begun_with)
+    return local.Job(RECIPE, root, resources, control, begun_with)
 
 
 def paused(root: Path, begun_with: Engine) -> local.Job:

@@ -1,14 +1,19 @@
 """Writing files: as a whole or not at all, with the mode of every other file."""
 
+import errno
 import os
+import pickle
 import stat
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
-from results import files
+from results import files, seal
+from results.errors import Unwritable
+from results.schema import PerImage
 
 
 def mode(path: Path) -> int:
@@ -89,5 +94,101 @@ def test_json_that_cannot_be_used_is_named(content: bytes, sentence: str, tmp_pa
 
 
 def test_a_folder_in_the_place_of_a_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(files.Damaged, match="it cannot be read"):
+    with pytest.raises(files.Damaged, match="it is no file"):
         files.read_json(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with names")
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(files.Damaged, match="it is no file"):
+        files.read_json(tmp_path / "pipe")
+    with pytest.raises(files.Damaged, match="it is no file"):
+        PerImage.read(tmp_path / "pipe")
+    with pytest.raises(OSError, match="it is no file"):
+        seal.of_file(tmp_path / "pipe")
+
+
+def spent(*_: object, **__: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def by_safetensors(*_: object, **__: object) -> None:
+    raise SafetensorError("Error while serializing: I/O error: Input/output error (os error 5)")
+
+
+def without_a_number(*_: object, **__: object) -> None:
+    raise OSError("encoder error -2 when writing image file")  # Pillow's
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (spent, "(No space left on device); make room there, then give the same command again."),
+        (by_safetensors, "(Input/output error); the device reports an error: look after it, or name another place, "),
+        (without_a_number, "(encoder error -2 when writing image file); mend this place, or name another one, then "),
+    ],
+)
+def test_what_the_system_refuses_is_one_sentence_with_path_and_cure(fault, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "new" / "deep" / "weights.safetensors"
+
+    def write() -> None:
+        with files.replacing(path) as partial:
+            partial.write_bytes(b"half")
+            fault()
+
+    with pytest.raises(Unwritable) as caught:
+        write()
+    assert str(caught.value).startswith(f"{path} cannot be written {said}")
+    assert pickle.loads(pickle.dumps(caught.value)).args == caught.value.args
+    assert list(tmp_path.iterdir()) == [], "something half-written was left"
+
+
+def test_another_fault_stays_what_it_is(tmp_path: Path) -> None:
+    def write() -> None:
+        with files.replacing(tmp_path / "new" / "a"):
+            raise ValueError("a fault of ours")
+
+    with pytest.raises(ValueError, match="a fault of ours"):
+        write()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("file/report.json", "file cannot be written (File exists); a file or a dead link lies where a folder is"),
+        ("file/new/report.json", "file/new cannot be written (Not a directory); a file lies where a folder"),
+        ("folder", "folder cannot be written (Is a directory); a folder lies where a file is needed: "),
+        ("n" * 250, f"{'n' * 250} cannot be written (File name too long); name a shorter one, "),
+        (f"{'n' * 300}/a", f"{'n' * 300} cannot be written (File name too long); name a shorter one, "),
+        ("loop/a/b", "loop cannot be written (File exists); a file or a dead link lies where a folder is needed: "),
+    ],
+    ids=lambda text: text[:30],
+)
+def test_a_place_that_cannot_be_is_one_sentence(name: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "loop").symlink_to("loop")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(Unwritable) as caught:
+        files.write_text(tmp_path / name, "text")
+    assert str(caught.value).startswith(f"{tmp_path}/{said}")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_none_of_several_is_written_where_one_cannot_be(tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    with pytest.raises(Unwritable, match="Is a directory"), files.replacing_all([tmp_path / "a", tmp_path / "b"]):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
+
+
+def test_what_killed_writers_left_goes_after_an_hour(tmp_path: Path) -> None:
+    old, fresh, other = (tmp_path / f".{name}.partial" for name in ("a[1].json.0a", "a[1].json.0b", "other.json.0c"))
+    for path in (old, fresh, other):
+        path.touch()
+    for path in (old, other):
+        os.utime(path, (0, 0))
+    files.write_json(tmp_path / "a[1].json", {})
+    assert sorted(tmp_path.iterdir()) == sorted([tmp_path / "a[1].json", fresh, other])

@@ -16,6 +16,7 @@ from benchmarks import datasets
 from benchmarks.networks import registry
 from benchmarks.protocol.recipe import RECIPES
 from benchmarks.runner import local, save_run
+from benchmarks.runner.claims import Claims
 from benchmarks.runner.console import Reporter
 from benchmarks.runner.group import Control, GroupSpec, Resources, run_alone, run_group
 from benchmarks.training import checkpoint
@@ -60,13 +61,16 @@ def quiet() -> Control:
 
 
 def planned(root: Path, *networks: str, seed: int = 1) -> tuple[list[GroupSpec], local.Job]:
-    """The groups of one seed of these networks, begun in `root`."""
+    """The groups of one seed of these networks, to be stored in `root`."""
     prepared = datasets.load("synthetic", RECIPE.size)
-    job = local.Job(prepared, RECIPE, root, Resources.of(prepared, RECIPE, CPU), quiet())
+    job = local.Job(RECIPE, root, Resources.of(prepared, RECIPE, CPU), quiet())
     cells = [Cell("synthetic", RECIPE.name, network, seed) for network in networks]
-    for cell in cells:
-        save_run.begin(cell, prepared, RECIPE, root)
     return local.planned_groups(cells, job), job
+
+
+def trained(spec: GroupSpec, job: local.Job) -> None:
+    with Claims(spec.root) as claims:
+        run_group(spec, job.resources, job.control, claims)
 
 
 def numbers(spec: GroupSpec) -> list[bytes]:
@@ -89,8 +93,9 @@ def test_a_fresh_process_trains_a_group_to_the_same_numbers(tmp_path, plugin):
         target=in_a_fresh_process, args=([pickle.dumps(spec) for spec in there],)
     )
     process.start()
-    for spec in here:
-        run_group(spec, job.resources, job.control)
+    with Claims(tmp_path / "here") as claims:
+        for spec in here:
+            run_group(spec, job.resources, job.control, claims)
     process.join(120)
     assert process.exitcode == 0
     assert [spec.network for spec in there] == ["aulunet_v3", "own"]
@@ -133,29 +138,31 @@ def test_seeds_that_stand_apart_train_one_after_another_and_a_refused_one_stops_
     """As after a kill between two renames: one of three goes on, one begins, and one cannot be gone on with."""
     (spec,), job = planned(tmp_path / "broken", "own")
     spec = replace(spec, seeds=(1, 2, 3))
-    for cell in spec.cells[1:]:
+    for cell in spec.cells:
         save_run.begin(cell, job.prepared, RECIPE, spec.root)
-    identities = [checkpoint.identity(cell, spec.fingerprint) for cell in spec.cells]
-    first = Replicas("own", (1,), RECIPE.changed(epochs=1), CPU)
-    train(first, job.data, lambda replicas: None, Event())
-    checkpoint.save(first, spec.checkpoints[:1], identities[:1])
+    for cell, path in ((spec.cells[0], spec.checkpoints[0]), (spec.cells[2], spec.checkpoints[2])):
+        replicas = Replicas("own", (cell.seed,), RECIPE.changed(epochs=1), CPU)
+        train(replicas, job.data, lambda replicas: None, Event())
+        checkpoint.save(replicas, [path], [checkpoint.identity(cell, spec.fingerprint)])
     checkpoint.before(spec.checkpoints[0]).write_text("not needed")
-    spec.checkpoints[2].write_text("damaged")
-    with pytest.raises(RequestError, match=r"seed-3/checkpoint\.safetensors: it is not a checkpoint"):
-        run_group(spec, job.resources, job.control)
+    content = spec.checkpoints[2].read_bytes()
+    spec.checkpoints[2].write_bytes(content[:-1] + bytes([content[-1] ^ 1]))  # its header still says epoch 1
+    with pytest.raises(RequestError, match=r"seed-3/checkpoint\.safetensors: it was damaged after it was written"):
+        trained(spec, job)
     assert [is_finished(cell, spec.root) for cell in spec.cells] == [True, True, False]
     for seed in (1, 2):
         alone, _ = planned(tmp_path / "whole", "own", seed=seed)
-        run_group(alone[0], job.resources, job.control)
+        trained(alone[0], job)
         assert numbers(replace(spec, seeds=(seed,))) == numbers(alone[0])
     assert not list(spec.root.rglob("seed-[12]/checkpoint*"))
 
 
 def test_a_deadline_on_the_wall_clock_and_a_stop_are_obeyed(tmp_path):
     (spec,), job = planned(tmp_path, "aulunet_v3")
-    with pytest.raises(Interrupted):
-        run_group(replace(spec, deadline=time.time() - 1), job.resources, job.control)
-    job.control.stop.set()
-    with pytest.raises(Interrupted):
-        run_group(spec, job.resources, job.control)
+    with Claims(tmp_path) as claims:
+        with pytest.raises(Interrupted):
+            run_group(replace(spec, deadline=time.time() - 1), job.resources, job.control, claims)
+        job.control.stop.set()
+        with pytest.raises(Interrupted):
+            run_group(spec, job.resources, job.control, claims)
     assert os.listdir(spec.cells[0].folder(tmp_path)) == ["config.json"]

@@ -28,7 +28,7 @@ from results import files, installation
 from results.cell import Cell
 from results.errors import RequestError
 from results.runs import UNKNOWN
-from tests.fake_runs import write_run
+from tests.fake_runs import as_before_identities, write_run
 
 RECIPE = RECIPES["quick"].changed(size=32, epochs=1)
 PLUGIN = """
@@ -144,8 +144,7 @@ def test_an_edit_that_changes_no_weight_counts_as_well(tmp_path):
 def test_runs_from_before_identities_are_read_but_get_no_new_seeds(tmp_path):
     command = [*write(tmp_path / "own"), "--seeds"]
     assert run(tmp_path, *command, "1").exit_code == 0
-    path = next(tmp_path.glob("runs/*/*/tiny/seed-1/config.json"))
-    files.write_json(path, {key: value for key, value in files.read_json(path).items() if key != "identity"})
+    as_before_identities(next(tmp_path.glob("runs/*/*/tiny/seed-1")))
     again = run(tmp_path, *command, "1")
     assert again.exit_code == 0
     assert "tiny" in again.output.split("IoU %")[1]
@@ -246,9 +245,7 @@ def test_the_report_never_pools_two_identities(tmp_path, identities, shown):
 def test_the_means_of_a_run_never_pool_two_identities(tmp_path):
     assert run(tmp_path, *write(tmp_path / "own"), "--seeds", "2").exit_code == 0
     registry.ENTRIES.pop("tiny")
-    folder = next(tmp_path.glob("runs/*/*/tiny/seed-2"))
-    config = files.read_json(folder / "config.json")  # as if it were copied here from an older results folder
-    files.write_json(folder / "config.json", {key: value for key, value in config.items() if key != "identity"})
+    as_before_identities(next(tmp_path.glob("runs/*/*/tiny/seed-2")))
     shown = run(tmp_path, *write(tmp_path / "own"), "--seeds", "2")
     assert shown.exit_code == 0
     line = next(line for line in shown.output.splitlines() if " tiny " in line)
@@ -267,7 +264,7 @@ def test_other_networks_train_where_one_is_refused_and_nothing_of_it_is_stored(t
     monkeypatch.setitem(registry.ENTRIES, "plain", Entry("plain", "Plain", lambda: nn.Conv2d(3, 1, 1)))
     prepared, device = datasets.load("synthetic", 32), torch.device("cpu")
     resources, control = Resources.of(prepared, RECIPE, device), Control(Reporter(Console(quiet=True)))
-    job = local.Job(prepared, RECIPE, tmp_path, resources, control)
+    job = local.Job(RECIPE, tmp_path, resources, control)
     cells = [Cell("synthetic", RECIPE.name, network, 1) for network in ("twin", "plain")]
     outcome = local.execute(cells, job)
     assert [network for network, _ in outcome.errors] == ["twin"]

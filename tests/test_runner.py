@@ -24,6 +24,7 @@ from benchmarks.networks import registry
 from benchmarks.networks.entry import Entry
 from benchmarks.protocol.recipe import RECIPES, Recipe
 from benchmarks.runner import local, save_run
+from benchmarks.runner.claims import Claims
 from benchmarks.runner.console import Reporter
 from benchmarks.runner.evaluate import pictured
 from benchmarks.runner.group import Control, GroupSpec, Resources, run_group
@@ -59,7 +60,7 @@ def job(root: Path, recipe: Recipe = RECIPE) -> local.Job:
     prepared = datasets.load("synthetic", recipe.size)
     cpu = torch.device("cpu")
     resources, control = Resources.of(prepared, recipe, cpu), Control(Reporter(Console(quiet=True)))
-    return local.Job(prepared, recipe, root, resources, control)
+    return local.Job(recipe, root, resources, control)
 
 
 @pytest.fixture(scope="module")
@@ -284,7 +285,8 @@ def test_groups_that_do_not_fit_into_memory_are_halved(tmp_path, monkeypatch):
     monkeypatch.setattr(Replicas, "losses", too_large)
     work = job(tmp_path)
     group = begun((1, 2, 3), work)
-    run_group(group, work.resources, work.control)
+    with Claims(tmp_path) as claims:
+        run_group(group, work.resources, work.control, claims)
     assert sizes[0] == 3
     assert [is_finished(cell, tmp_path) for cell in group.cells] == [True] * 3
 
@@ -293,7 +295,8 @@ def test_stacked_groups_write_one_folder_per_seed(tmp_path):
     """What CUDA does, on CPU: one group of two seeds, each with its own results."""
     work = job(tmp_path)
     group = begun((1, 2), work)
-    run_group(group, work.resources, work.control)
+    with Claims(tmp_path) as claims:
+        run_group(group, work.resources, work.control, claims)
     stored = load_runs(tmp_path)
     assert not stored.problems
     assert [run.cell for run in stored.runs] == group.cells

@@ -97,7 +97,7 @@ def test_writing_is_all_or_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         raise OSError("disk full")
 
     monkeypatch.setattr("os.replace", broken)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(RequestError, match=r"report\.json cannot be written \(disk full\)"):
         files.write_json(path, {"new": 2})
     monkeypatch.undo()
     assert json.loads(path.read_text()) == {"old": 1}

@@ -364,7 +364,7 @@ def test_evaluation_counts_the_images_it_is_limited_to():
 def test_a_run_has_no_tf32(prepared, tmp_path):
     precision = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
     resources, control = Resources.of(prepared, RECIPE, CPU), Control(Reporter(Console(quiet=True)))
-    job = local.Job(prepared, RECIPE, tmp_path, resources, control)  # nothing is trained
+    job = local.Job(RECIPE, tmp_path, resources, control)  # nothing is trained
     try:
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
         with machine.settings_of_a_run():

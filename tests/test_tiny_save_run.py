@@ -1,10 +1,12 @@
 """What a cell leaves behind, whole: every file of it, on a network of 34 numbers, against what a reader expects."""
 
 import hashlib
+import json
 import os
 import platform
 import re
 import resource
+import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -110,12 +112,38 @@ def found_by(weights: dict, images: torch.Tensor) -> np.ndarray:
         return predicted(network.eval()(images))[:, 0].numpy()
 
 
+def digests(folder: Path, *names: str) -> dict[str, str]:
+    return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
+
+
+def own_digest(path: Path) -> str:
+    """Of a document without it, as docs/results-format.md says."""
+    content = json.loads(path.read_text())
+    del content["digest"]
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def digest_of_masks(folder: Path) -> str:
+    """By the tool that everybody has."""
+    listed = subprocess.run(
+        "export LC_ALL=C; sha256sum *.png | sha256sum", shell=True, cwd=folder, capture_output=True, check=True
+    )
+    return listed.stdout.decode().split()[0]
+
+
 def test_the_folders_hold_these_files(done):
     finished = {"config.json", "history.csv", "per_image.csv", "weights.safetensors", "report.json", "masks"}
     names = [{path.name for path in folder.iterdir()} for folder in done[0]]
     assert names == [finished, {"config.json", "history.csv", "failed.json"}, finished]
-    failed = files.read_json(done[0][1] / "failed.json")
-    assert failed == {"epoch": 3, "reason": "the loss of epoch 3 is not finite"}
+    path = done[0][1] / "failed.json"
+    failed = files.read_json(path)
+    assert failed == {
+        "epoch": 3,
+        "reason": "the loss of epoch 3 is not finite",
+        "files": digests(path.parent, "config.json", "history.csv"),
+        "digest": own_digest(path),
+    }
     for k, folder in enumerate(done[0]):
         assert pd.read_csv(folder / "history.csv").to_dict("records") == done[1].progress[k].history
 
@@ -181,6 +209,11 @@ def test_a_report_is_this_and_nothing_else(done, k):
             "cores": machine.cores(),
             "threads": torch.get_num_threads(),
         },
+        "files": {
+            **digests(folder, "config.json", "history.csv", "per_image.csv", "weights.safetensors"),
+            "masks": digest_of_masks(folder / "masks"),
+        },
+        "digest": own_digest(folder / "report.json"),
     }
 
 

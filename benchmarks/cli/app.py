@@ -1,8 +1,6 @@
 """All commands under one name, and how their mistakes end: one sentence and exit code 2."""
 
-import errno
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,9 +11,7 @@ from benchmarks.cli import check, cite, data, listing, measure, report, run
 from benchmarks.cli.foreign import SCRIPT
 from benchmarks.cli.options import RecipeCommand
 from benchmarks.cli.session import Session
-from results.errors import RequestError
-
-UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EISDIR)
+from results.errors import CURES, RequestError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -63,11 +59,10 @@ def main() -> None:
         session.show_traceback(error)
         _end(str(error))
     except OSError as error:
-        if error.errno not in UNWRITABLE or error.filename is None:
+        if error.errno not in CURES or error.filename is None:
             raise
-        place = Path(error.filename)
-        place = place.parent if place.suffix == ".partial" else place  # the name of a file that is being written
-        _end(f"{place} cannot be used ({error.strerror}); name another place, or mend this one.")
+        session.show_traceback(error)
+        _end(f"{error.filename} cannot be used ({error.strerror}); {CURES[error.errno]}.")
 
 
 def _end(sentence: str) -> None:

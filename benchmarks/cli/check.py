@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from benchmarks.cli.options import Results
+from benchmarks.cli.options import Results, say_without_runs
 from benchmarks.cli.session import session_of
 from results.errors import RequestError
 
@@ -27,9 +27,10 @@ def check(
     from reports.check.check import check as compared
     from reports.evidence import load_everything
     from results import files
-    from results.installation import results_root
+    from results.installation import results_to_read
 
-    session, root = session_of(context), results_root(results)
+    session, root = session_of(context), results_to_read(results)
+    say_without_runs(root)
     if accept:
         if baseline is None:
             raise RequestError("--accept needs --baseline FILE, the file to record the values in.")

@@ -22,6 +22,22 @@ def data(
     ] = None,
     download: Annotated[bool, typer.Option("--download", help="Fetch the official archives (several GB).")] = False,
     size: Annotated[int, typer.Option(help="Side of the prepared images, pixels.")] = 256,
+    strict: Annotated[
+        bool,
+        typer.Option(
+            "--strict",
+            help="Refuse what is only unlikely, too: doubtful masks, vanished lesions. Alone: in the set that was "
+            "prepared before.",
+        ),
+    ] = False,
+    verify: Annotated[
+        bool,
+        typer.Option(
+            "--verify",
+            help="Read the prepared pixels again and compare them with their fingerprint. Alone: of the set that was "
+            "prepared before.",
+        ),
+    ] = False,
     near_duplicates: Annotated[
         bool,
         typer.Option(
@@ -34,14 +50,22 @@ def data(
 ) -> None:
     """Prepare a data set once: verify, decode, resize and store it in the cache folder."""
     from benchmarks import datasets
+    from benchmarks.datasets import judging
     from results.installation import results_root
 
     session = session_of(context)
-    if near_duplicates and source is None and not download:
+    if (near_duplicates or verify or strict) and source is None and not download:
         prepared = datasets.load(name, size)
+        if strict:
+            judging.refuse(prepared.folder, prepared.doubts, prepared.vanished, size)
     else:
-        prepared = datasets.prepare(name, source, download=download, size=size)
+        prepared = datasets.prepare(name, source, download=download, size=size, strict=strict)
+    if verify:
+        prepared.verification.check()
     _show_facts(prepared, session)
+    _show_doubts(prepared, session)
+    if verify:
+        session.say("Verified: every pixel is as it was prepared.")
     if near_duplicates:
         _show_near_duplicates(prepared, results_root(results), session)
 
@@ -60,6 +84,16 @@ def _show_facts(prepared: "PreparedSet", session: Session) -> None:
         f"Originals: {data_sets.originals_in_words(facts)}; masks: {data_sets.masks_in_words(facts)} in the originals, "
         f"{data_sets.trained_masks_in_words(facts)} at {prepared.size} px."
     )
+
+
+def _show_doubts(prepared: "PreparedSet", session: Session) -> None:
+    """What is unlikely of the files, and which lesions are too small for the size."""
+    from benchmarks.datasets import judging
+
+    for doubt in prepared.doubts:
+        session.warn("Unlikely", f"{doubt}.")
+    if vanished := judging.vanished_in_words(prepared.vanished, prepared.size):
+        session.warn("Unlikely", f"{vanished}.")
 
 
 def _show_near_duplicates(prepared: "PreparedSet", root: Path, session: Session) -> None:

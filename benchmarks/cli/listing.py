@@ -1,7 +1,7 @@
 """`list`: what there is."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -11,6 +11,9 @@ from benchmarks.cli.options import Plugins, Results, load_plugins
 from benchmarks.cli.session import Session, session_of
 from results.errors import unknown
 
+if TYPE_CHECKING:
+    from results.cell import Cell
+
 
 def list_(
     context: typer.Context,
@@ -19,7 +22,7 @@ def list_(
     results: Results = None,
 ) -> None:
     """Show what there is: networks with their true parameter counts, suites, or stored runs."""
-    from results.installation import results_root
+    from results.installation import results_to_read
 
     session = session_of(context)
     if what == "networks":
@@ -28,7 +31,7 @@ def list_(
     elif what == "suites":
         session.show(_suites())
     elif what == "runs":
-        session.show(_runs(results_root(results), session))
+        session.show(_runs(results_to_read(results), session))
     else:
         raise unknown("list of", what, completion.lists(), "`list` takes networks, suites or runs")
 
@@ -58,19 +61,29 @@ def _suites() -> Table:
 
 
 def _runs(root: Path, session: Session) -> Table:
-    """Finished runs and failed ones; what is damaged is said beside the table."""
-    from results.runs import load_runs
+    """Finished runs, failed ones, and unfinished ones with who works on them; what is damaged is said beside."""
+    from results import claims
+    from results.runs import load_runs, unfinished
 
-    stored = load_runs(root)
-    table = Table("data set", "recipe", "network", "seed", "IoU %", "best epoch", "device", "finished")
+    stored = load_runs(root, large=False)
+    table = Table("data set", "recipe", "network", "seed", "IoU %", "best epoch", "device", "finished, or held by")
+
+    def add(cell: "Cell", *columns: str) -> None:
+        table.add_row(cell.dataset, cell.recipe, cell.network, str(cell.seed), *columns)
+
     for each in stored.runs:
-        cell, record = each.cell, each.report
+        record = each.report
         best, device, when = (str(told or "-") for told in (record.best_epoch, record.device, record.finished_at))
-        shown = f"{each.metrics['iou'] * 100:.2f}"
-        table.add_row(cell.dataset, cell.recipe, cell.network, str(cell.seed), shown, best, device, when)
+        add(each.cell, f"{each.metrics['iou'] * 100:.2f}", best, device, when)
     for failure in stored.failures:
-        cell = failure.cell
-        table.add_row(cell.dataset, cell.recipe, cell.network, str(cell.seed), "failed", f"{failure.epoch}", "-", "-")
+        add(failure.cell, "failed", f"{failure.epoch}", "-", "-")
+    now = claims.clock(root) if root.is_dir() else 0.0
+    for cell in unfinished(root):
+        held = claims.found(cell, root)
+        if held is None or held.is_over(now):
+            add(cell, "unfinished", "-", "-", "nobody")
+        else:
+            add(cell, "training", "-", "-", f"{held}, last seen {max(0, now - held.beat):.0f} s ago")
     for problem in stored.problems:
         session.warn("Damaged", str(problem))
     return table

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 from typer.core import TyperCommand
 
 from benchmarks.cli import completion
@@ -59,6 +60,13 @@ class RecipeCommand(TyperCommand):
             if "--set" in parameter.opts:
                 parameter.help = f"{SETTINGS_HELP} One of {', '.join(NAMES)}."  # type: ignore[attr-defined]
         super().format_help(ctx, formatter)
+
+
+def say_without_runs(root: Path) -> None:
+    """On stderr, where there is nothing measured to read: the rest of the report and of the checks stands."""
+    if next(root.glob("runs/*/*/*/seed-*"), None) is None:
+        sentence = f"{root} holds no runs: only published numbers and counts can be shown."
+        Console(stderr=True, soft_wrap=True).print(sentence, highlight=False, markup=False)
 
 
 def load_plugins(plugins: list[str] | None) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchmarks.cli.options import Results
+from benchmarks.cli.options import Results, say_without_runs
 from benchmarks.cli.session import session_of
 from results.errors import RequestError
 
@@ -35,10 +35,11 @@ def report(
 ) -> None:
     """Render tables, figures and the page from published numbers and stored runs. Needs no torch."""
     from reports import render
-    from results.installation import report_folder, results_root
+    from results.installation import report_folder, results_to_read
 
-    chosen = {each.strip() for each in formats.split(",")}
-    written = render.render(results_root(results), output or report_folder(), chosen, _pictures if pictures else None)
+    chosen, root = {each.strip() for each in formats.split(",")}, results_to_read(results)
+    say_without_runs(root)
+    written = render.render(root, output or report_folder(), chosen, _pictures if pictures else None)
     for path in written:
         session_of(context).say_path(path)
 

@@ -57,6 +57,14 @@ def run(
             "continues as it was begun.",
         ),
     ] = False,
+    steal: Annotated[
+        bool,
+        typer.Option(
+            "--steal",
+            help="Take over cells that other processes hold now. Without it, those of dead processes only; `list runs` "
+            "shows who holds what.",
+        ),
+    ] = False,
     plugin: Plugins = None,
     results: Results = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and its cost; train nothing.")] = False,
@@ -76,9 +84,12 @@ def run(
     plan = _plan(cells, root)
     session.say_whole(f"Results folder: {root}")
     _show_plan(plan, settings.name, session)
-    problems = _run_data_sets(plan, settings, root, device, until, dry_run, session, kernels=not no_kernels)
+    problems = _run_data_sets(
+        plan, settings, root, device, until, dry_run, session, kernels=not no_kernels, steal=steal
+    )
     for failure in plan.failed:
         problems.append(f"{failure.cell} failed before: {failure.reason}; delete {failure.folder} to try again.")
+    problems += map(str, plan.damaged)
     if not dry_run:
         _show_means(cells, root, session)
     for problem in problems:
@@ -134,14 +145,16 @@ def _plan(cells: "list[Cell]", root: Path) -> "Plan":
     from benchmarks.runner.plan import plan_of
 
     plan = plan_of(cells, root)
-    for cell in plan.done:
+    for cell in {cell.folder(root).parent: cell for cell in plan.done}.values():  # one per network: it looks at all
         save_run.one_identity(cell, root, finished=True)
     return plan
 
 
 def _show_plan(plan: "Plan", recipe: str, session: Session) -> None:
+    damaged = f", {len(plan.damaged)} damaged" if plan.damaged else ""
     session.say(
-        f"Recipe {recipe}: {len(plan.todo)} cells to do, {len(plan.done)} done, {len(plan.failed)} failed before."
+        f"Recipe {recipe}: {len(plan.todo)} cells to do, {len(plan.done)} done, {len(plan.failed)} failed "
+        f"before{damaged}."
     )
 
 
@@ -155,9 +168,11 @@ def _run_data_sets(
     session: Session,
     *,
     kernels: bool,
+    steal: bool,
 ) -> list[str]:
     """Run, or only estimate, what is to do, data set by data set; sentences about what failed."""
     from benchmarks import datasets
+    from benchmarks.datasets import judging
     from benchmarks.machine import device_named
     from benchmarks.runner import local
     from benchmarks.runner.console import Reporter
@@ -169,17 +184,20 @@ def _run_data_sets(
         cells = [cell for cell in plan.todo if cell.dataset == name]
         prepared = datasets.load(name, recipe.size)
         _say_what_is_unknown(prepared, session)
+        if vanished := judging.vanished_in_words(prepared.vanished, prepared.size):
+            session.say(f"{name}: {vanished}.")
         chosen = device_named(device)
         begun_with = engine.of_new_runs(chosen, recipe, allowed=kernels)
         with Reporter(session.console) as reporter:
             resources, control = Resources.of(prepared, recipe, chosen), Control(reporter)
-            job = local.Job(prepared, recipe, root, resources, control, begun_with, until)
+            job = local.Job(recipe, root, resources, control, begun_with, until, steal)
             outcome = local.Outcome()
             reporter.note(engine.announcement(job.engine, chosen, recipe, asked=kernels))
             if dry_run:
                 show_costs(local.fit_to_train(cells, job, outcome), job, session)
             else:
                 outcome = local.execute(cells, job)
+                prepared.verification.check()
         problems += _faults(outcome, session)
     return problems
 
@@ -234,7 +252,7 @@ def _show_means(cells: "list[Cell]", root: Path, session: Session) -> None:
     from results.runs import load_runs, of_one_identity
 
     wanted = set(cells)
-    runs, _ = of_one_identity([run for run in load_runs(root).runs if run.cell in wanted])
+    runs, _ = of_one_identity([run for run in load_runs(root, large=False).runs if run.cell in wanted])
     if not runs:
         return
     table = Table("data set", "network", "n", *(f"{metric.own_heading} %" for metric in METRICS))

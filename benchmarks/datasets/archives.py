@@ -1,17 +1,16 @@
-"""Where the pictures come from: the official archives and their ids, and reading them from zips or folders.
+"""Where the pictures come from: the official archives and their ids, and the pairs that zips and folders hold.
 
 Source of names, addresses and checksums: the ISIC challenge archive, https://challenge.isic-archive.com/data/.
 """
 
 import contextlib
-import re
-import stat
-import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path, PurePosixPath
 
+from benchmarks.datasets import sources
+from benchmarks.datasets.sources import Member
 from results.errors import RequestError
 
 _BUCKET = "https://isic-challenge-data.s3.amazonaws.com"
@@ -68,22 +67,6 @@ def manifest(name: str) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
-class Member:
-    """One file in a folder or in an open zip."""
-
-    container: Path
-    entry: str  # path inside the container
-    archive: zipfile.ZipFile | None
-
-    def __str__(self) -> str:
-        return str(self.container / self.entry)
-
-    def read(self) -> bytes:
-        """The whole file; threads may read from one zip at the same time."""
-        return self.archive.read(self.entry) if self.archive else (self.container / self.entry).read_bytes()
-
-
-@dataclass(frozen=True)
 class Pair:
     """An image and its mask, still encoded."""
 
@@ -97,18 +80,22 @@ def opened(name: str, source: Path) -> Iterator[list[Pair]]:
     """The pairs of the data set found at `source`, in the order of the manifest; zips stay open inside the context.
 
     `source` is one of the two official zips or unpacked folders (the other one is looked for beside it), the folder
-    that holds both, or a zip or folder with images/ID.jpg|png and masks/ID_segmentation.png. Raises RequestError for
-    a path that is none of these, a zip that is broken or climbs out of its folder, and missing, extra or duplicate ids.
+    that holds both, or a zip or folder with images/ID.jpg|png and masks/ID_segmentation.png, at any level of a zip and
+    a few below a folder. Upper and lower case are the same. Raises RequestError for a path that is none of these, a
+    zip that is broken or climbs out of its folder, and missing, extra or duplicate ids.
     """
     official = OFFICIAL[name]
-    folders = {"image": {"images", official.images.name}, "mask": {"masks", official.masks.name}}
+    folders = {
+        "image": {"images", official.images.name.lower()},
+        "mask": {"masks", official.masks.name.lower()},
+    }
     with contextlib.ExitStack() as stack:
         found: dict[str, list[Member]] = {"image": [], "mask": []}
-        for container in _containers(source, folders["image"] | folders["mask"]):
-            for member in _members(container, stack):
+        for container in sources.containers(source, folders["image"] | folders["mask"]):
+            for member in sources.members(container, stack):
                 parent = PurePosixPath(container.stem if member.archive else container.name, member.entry).parent.name
                 for role, names in folders.items():
-                    if parent in names:
+                    if parent.lower() in names:
                         found[role].append(member)
         if not found["image"] and not found["mask"]:
             raise RequestError(f"{source} holds no pictures of {name}; {_expected(official)}.")
@@ -125,54 +112,15 @@ def _expected(official: Official) -> str:
     )
 
 
-def _containers(source: Path, names: set[str]) -> list[Path]:
-    """The zips and folders to read: of an archive that is there both as folder and as zip, the folder."""
-    if not source.exists():
-        raise RequestError(f"{source} does not exist; give --from the path of the zips or folders that you have.")
-    source = source.absolute()
-    if source.is_file() and source.stem not in names:
-        return [source]
-    base = source.parent if source.is_file() or source.name in names else source
-    candidates = [(base / name, base / f"{name}.zip") for name in sorted(names)]
-    return [path if path.is_dir() else zipped for path, zipped in candidates if path.is_dir() or zipped.is_file()]
-
-
-def _members(container: Path, stack: contextlib.ExitStack) -> list[Member]:
-    """Every visible file of a folder or zip."""
-    if container.is_dir():
-        entries = sorted(path.relative_to(container).as_posix() for path in container.rglob("*") if path.is_file())
-        archive = None
-    else:
-        try:
-            archive = stack.enter_context(zipfile.ZipFile(container))
-        except (zipfile.BadZipFile, OSError) as error:
-            message = f"{container} is not a complete zip file ({error}); download it again or name another path."
-            raise RequestError(message) from error
-        entries = [_checked(info, container) for info in archive.infolist() if not info.is_dir()]
-    hidden = ("__MACOSX", ".")
-    visible = [entry for entry in entries if not any(part.startswith(hidden) for part in PurePosixPath(entry).parts)]
-    return [Member(container, entry, archive) for entry in visible]
-
-
-def _checked(info: zipfile.ZipInfo, container: Path) -> str:
-    """The entry's name; RequestError when unpacking it could write outside the zip's own folder."""
-    path = PurePosixPath(info.filename.replace("\\", "/"))
-    climbs = ".." in path.parts or path.is_absolute() or re.match("[A-Za-z]:", info.filename)
-    if climbs or stat.S_ISLNK(info.external_attr >> 16):
-        raise RequestError(
-            f"{container} is refused: its entry {info.filename!r} leads out of the archive; "
-            "get the archive from its official source."
-        )
-    return info.filename
-
-
 def _by_id(role: str, members: list[Member], ids: Sequence[str], source: Path, archive: Archive) -> dict[str, Member]:
     """The members of one role by id, exactly those of the manifest; else RequestError."""
     found: dict[str, Member] = {}
+    spelled = {each.lower(): each for each in ids}
     for member in members:
         identifier = _identifier(role, member)
         if identifier is None:
             continue
+        identifier = spelled.get(identifier.lower(), identifier)
         if identifier in found:
             raise RequestError(
                 f"{identifier} has two {role} files, {found[identifier]} and {member}; keep one of them."
@@ -194,9 +142,10 @@ def _identifier(role: str, member: Member) -> str | None:
     A picture in the folder of masks without the ending of a mask keeps its whole name, and so counts as extra.
     """
     path = PurePosixPath(member.entry)
-    if path.suffix.lower() not in _IMAGE_SUFFIXES or path.stem.endswith(_SUPERPIXELS_ENDING):
+    stem, lower = path.stem, path.stem.lower()
+    if path.suffix.lower() not in _IMAGE_SUFFIXES or lower.endswith(_SUPERPIXELS_ENDING):
         return None
-    return path.stem.removesuffix(_MASK_ENDING) if role == "mask" else path.stem
+    return stem[: -len(_MASK_ENDING)] if role == "mask" and lower.endswith(_MASK_ENDING) else stem
 
 
 def _listed(names: Sequence[str]) -> str:

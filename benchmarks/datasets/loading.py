@@ -43,35 +43,50 @@ def load(name: str, size: int = BASE_SIZE, seed: int = synthetic.SEED) -> store.
         return _drawn(home, size, seed)
     folder = home / str(size)
     if _is_current(folder):
-        return store.read(folder)
+        return _opened(folder, name, size)
     parent = _larger(home, size)
     if parent is None:
         raise NotPrepared(_what_to_type(name, size, home))
     with store.locked(home):
         if _is_current(folder):
-            return store.read(folder)
-        original = store.read(parent)
+            return _opened(folder, name, size)
+        original = _opened(parent, name, int(parent.name))
+        original.verification.check()
         origin = {"derived_from": {"size": original.size, "fingerprint": original.fingerprint}}
         origin["originals"] = original.data.content()["originals"]
         return store.write(folder, name, size, original.ids, _smaller(original, size), origin)
 
 
+def _opened(folder: Path, name: str, size: int) -> store.PreparedSet:
+    """RequestError where the set in the folder is damaged, or another one than its place says."""
+    prepared = store.read(folder)
+    if (prepared.name, prepared.size, len(prepared.ids)) != (name, size, sum(splits.COUNTS[name])):
+        raise RequestError(
+            f"The prepared set in {folder} is damaged (it says that it is {prepared.name} at {prepared.size} px with "
+            f"{len(prepared.ids)} images); {prepared.cure}."
+        )
+    return prepared
+
+
 def _is_current(folder: Path) -> bool:
-    """Whether a set is there and, if it was derived, whether from what is prepared now and with what is known of it."""
+    """Whether a set is there and, if it was derived, whether from what is prepared now and with what is known of it.
+
+    One whose description cannot be read is there too: opening it says what is wrong.
+    """
     about = store.described(folder)
-    if about is None or "derived_from" not in about:
-        return about is not None
-    parent = store.described(folder.with_name(str(about["derived_from"]["size"])))
+    if about is None or about.derived_from is None:
+        return (folder / store.ABOUT).exists()
+    parent = store.described(folder.with_name(str(about.derived_from.size)))
     if parent is None:
         return True
-    same_pixels = parent["fingerprint"] == about["derived_from"]["fingerprint"]
-    return same_pixels and parent.get("originals") == about.get("originals")
+    return parent.fingerprint == about.derived_from.fingerprint and parent.originals == about.originals
 
 
 def _prepared_sizes(home: Path) -> list[int]:
     """Sizes prepared from files, ascending; derived ones are no parents."""
     sizes = (int(path.name) for path in home.glob("*") if path.name.isdecimal())
-    return sorted(size for size in sizes if "derived_from" not in (store.described(home / str(size)) or {}))
+    abouts = {size: store.described(home / str(size)) for size in sizes if (home / str(size) / store.ABOUT).exists()}
+    return sorted(size for size, about in abouts.items() if about is None or about.derived_from is None)
 
 
 def _larger(home: Path, size: int) -> Path | None:
@@ -118,4 +133,4 @@ def _drawn(home: Path, size: int, seed: int) -> store.PreparedSet:
 def _is_recorded(folder: Path) -> bool:
     """Whether a set is there that says of itself what every run records."""
     about = store.described(folder)
-    return about is not None and None not in (about.get("soft_share"), about.get("originals"))
+    return about is not None and None not in (about.soft_share, about.originals)

@@ -1,71 +1,74 @@
-"""From encoded files to arrays: decoding with its checks, resizing, and doing both on all cores."""
+"""From encoded pairs to arrays: decoding with its checks, resizing, and doing both on all cores."""
 
-import io
 import os
-import struct
-import zipfile
-import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar, cast
+from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image
 
-from benchmarks.datasets.archives import Member, Pair
+from benchmarks.datasets import decoding, meaning
+from benchmarks.datasets.archives import Pair
+from benchmarks.datasets.decoding import Unusable
+from benchmarks.datasets.judging import Signs
 from benchmarks.datasets.originals import Original
+from benchmarks.datasets.sources import Member
 from results.errors import RequestError
-
-_UNREADABLE = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    RuntimeError,
-    struct.error,
-    zlib.error,
-    zipfile.BadZipFile,
-    Image.DecompressionBombError,
-)
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def decoded(pair: Pair, size: int) -> tuple[np.ndarray, np.ndarray, Original]:
-    """Image (size, size, 3) and mask (size, size), uint8, and what their files were.
+@dataclass(frozen=True, eq=False)
+class Decoded:
+    """A pair at the size asked for, S = that size."""
+
+    image: np.ndarray  # (S, S, 3) uint8
+    mask: np.ndarray  # (S, S) uint8, 0 skin to 255 lesion
+    original: Original
+    signs: Signs
+
+
+def decoded(pair: Pair, size: int) -> Decoded:
+    """The pair by its meaning (see `meaning`), scaled to a square, and what its files were.
 
     Pixels are taken as stored: an EXIF orientation is not applied, because the masks are drawn on the stored pixels.
-    Raises RequestError naming the file that cannot be read, the pair of unequal sizes or the mask without a lesion.
+    Raises RequestError naming the file that cannot be read or used, or the pair of unequal sizes.
     """
-    (image, kind), (mask, _) = _opened(pair.image, "RGB"), _opened(pair.mask, "L")
-    if image.size != mask.size:
+    image, kind = _photograph(pair.image)
+    mask = _mask(pair.mask)
+    if image.size != mask.image.size:
         raise RequestError(
-            f"{pair.mask} is {mask.width} x {mask.height} pixels but its image {pair.image} is "
+            f"{pair.mask} is {mask.image.width} x {mask.image.height} pixels but its image {pair.image} is "
             f"{image.width} x {image.height}; get both again from the same archive."
         )
-    _, brightest = cast("tuple[int, int]", mask.getextrema())
-    if brightest < 128:
-        raise RequestError(
-            f"{pair.mask} marks no lesion: no pixel reaches 128; "
-            "masks are 0 for skin and 255 for lesion, so get or draw it again."
-        )
-    levels = mask.histogram()
-    original = Original(image.width, image.height, kind, soft=sum(levels[1:255]))
-    return np.asarray(resized(image, size)), np.asarray(resized(mask, size)), original
+    soft = sum(mask.image.histogram()[1:255])
+    small, small_mask = np.asarray(resized(image, size)), np.asarray(resized(mask.image, size))
+    if small.min() == small.max():
+        raise RequestError(f"{pair.image} shows nothing: all of it is one grey; get the file or its archive again.")
+    original = Original(image.width, image.height, kind, soft)
+    return Decoded(small, small_mask, original, Signs.of(pair.id, small, small_mask, mask.levels, mask.between))
 
 
-def _opened(member: Member, mode: str) -> tuple[Image.Image, str]:
-    """The decoded image in the mode, and the format of its file."""
+def _photograph(member: Member) -> tuple[Image.Image, str]:
+    """As RGB, and the format of its file."""
+    content = member.read()
     try:
-        with Image.open(io.BytesIO(member.read()), formats=("JPEG", "PNG")) as image:
-            image.load()
-            kind = str(image.format)
-            # Converting an image that has the mode already would copy it, holding Python's lock.
-            return (image if image.mode == mode else image.convert(mode)), kind
-    except _UNREADABLE as error:
-        raise RequestError(f"{member} cannot be read ({error}); get the file or its archive again.") from error
+        stored = decoding.decode(content)
+        return meaning.photograph(stored), str(stored.format)
+    except Unusable as fault:
+        raise RequestError(f"{member} {fault}.") from fault
+
+
+def _mask(member: Member) -> meaning.Mask:
+    content = member.read()
+    try:
+        return meaning.mask(decoding.decode(content), upper_bits=decoding.upper_bits_only(content))
+    except Unusable as fault:
+        raise RequestError(f"{member} {fault}.") from fault
 
 
 def resized(image: Image.Image, size: int) -> Image.Image:

@@ -3,32 +3,75 @@
     <cache folder>/<data set>/<size>/
         images.npy     (N, H, W, 3) uint8
         masks.npy      (N, H, W) uint8, 0 background to 255 lesion, edges may lie between
-        ids.csv        id, and its part under each split rule
-        prepared.json  written last: name, size, fingerprint, where it was made from, share of soft mask pixels
+        ids.csv        id, its part under each split rule, and the checksum of its pixels
+        prepared.json  written last: what `About` says, and where the set was made from
 
 N = number of images, H = W = size.
 """
 
 import contextlib
 import csv
-import hashlib
+import functools
 import json
 import os
+import secrets
 import shutil
-import tempfile
+import tokenize
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import Annotated, BinaryIO
 
 import numpy as np
+from pydantic import Field, ValidationError
 
-from benchmarks.datasets import splits
+from benchmarks.datasets import splits, verification
+from results.document import Count, Fraction, Record
 from results.errors import RequestError
-from results.schema import DataRecord
+from results.schema import DataRecord, Originals
 
 ENVIRONMENT = "LESION_BENCHMARKS_CACHE"
 UNFINISHED = ".unfinished-"
+ABOUT = "prepared.json"
+CHECKSUM = "sha256"  # column of ids.csv
+_AGAIN = "delete it and prepare it again"
+
+# numpy parses the header of an array as Python, and warns of those that Python 2 wrote.
+_HEADER_FAULTS = (ValueError, TypeError, OverflowError, SyntaxError, tokenize.TokenError, Warning)
+
+Fingerprint = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class Parent(Record):
+    """The prepared set that a smaller one was derived from."""
+
+    size: Count
+    """Side, pixels."""
+    fingerprint: Fingerprint
+
+
+class About(Record):
+    """prepared.json. What earlier versions did not record is None."""
+
+    name: str
+    size: Count
+    """Side, pixels."""
+    fingerprint: Fingerprint
+    """SHA-256 of size, ids and pixels."""
+    soft_share: Fraction | None = None
+    """Share of mask pixels that are neither 0 nor 255."""
+    originals: Originals | str | None = None
+    """The files that the set was made from, or "drawn"."""
+    derived_from: Parent | None = None
+    vanished: list[str] | None = None
+    """Ids of masks of which no pixel reaches 128 at this size."""
+    doubts: list[str] | None = None
+    """Sentences about what is unlikely of the files, of sets that were prepared from files."""
+
+    @property
+    def is_made_on_demand(self) -> bool:
+        """Whether it was derived or drawn, so that nobody has to name a source to get it again."""
+        return self.derived_from is not None or self.originals == "drawn"
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +87,10 @@ class PreparedSet:
     folder: Path
     data: DataRecord
     """What is known of the files beyond their pixels, as every run records it."""
+    about: About | None = None
+    """All that prepared.json says."""
+    checksums: tuple[str, ...] = ()
+    """Of the pixels of each id; empty where an earlier version prepared the set."""
     _splits: dict[str, splits.Split] = field(default_factory=dict, repr=False)
 
     def split(self, rule: str) -> splits.Split:
@@ -54,6 +101,28 @@ class PreparedSet:
         if rule not in self._splits:
             self._splits[rule] = splits.cut(self.ids, splits.COUNTS[self.name], rule)
         return self._splits[rule]
+
+    @functools.cached_property
+    def verification(self) -> verification.Verification:
+        """Whether the pixels are still those of the fingerprint: found out once in a process, behind its work."""
+        return verification.of(self)
+
+    @property
+    def vanished(self) -> tuple[str, ...]:
+        """Ids whose lesion has no pixel at this size."""
+        return tuple((self.about and self.about.vanished) or ())
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """What was unlikely of the files, in sentences without a final stop."""
+        return tuple((self.about and self.about.doubts) or ())
+
+    @property
+    def cure(self) -> str:
+        """What to do about a damaged set."""
+        if self.about and self.about.is_made_on_demand:
+            return "delete this folder, and the next command that needs it makes it again"
+        return f"delete this folder and prepare it again: python -m benchmarks data {self.name} --from PATH"
 
 
 def cache_folder() -> Path:
@@ -66,37 +135,60 @@ def cache_folder() -> Path:
 
 
 def read(folder: Path) -> PreparedSet:
-    """Open the prepared set in the folder; RequestError when its files are damaged."""
+    """Open the prepared set in the folder. RequestError where its files are damaged, as far as opening them tells."""
     try:
-        about = json.loads((folder / "prepared.json").read_text())
-        with open(folder / "ids.csv", newline="") as file:
-            ids = tuple(row["id"] for row in csv.DictReader(file))
-        images = np.load(folder / "images.npy", mmap_mode="r")
-        masks = np.load(folder / "masks.npy", mmap_mode="r")
-        size = about["size"]
+        about = About.model_validate_json((folder / ABOUT).read_bytes())
+        rows = _rows(folder / "ids.csv")
+        ids = tuple(row["id"] for row in rows)
+        images, masks = _mapped(folder / "images.npy"), _mapped(folder / "masks.npy")
+        size = about.size
         if images.shape != (len(ids), size, size, 3) or masks.shape != (len(ids), size, size):
             raise ValueError("the shapes do not match the ids")
-        return PreparedSet(about["name"], size, ids, images, masks, about["fingerprint"], folder, facts(about))
     except (OSError, ValueError, KeyError) as error:
-        raise RequestError(
-            f"The prepared set in {folder} is damaged ({error}); delete it and prepare it again."
-        ) from None
+        raise RequestError(f"The prepared set in {folder} is damaged ({_brief(error)}); {_AGAIN}.") from None
+    checksums = tuple(row[CHECKSUM] or "" for row in rows) if rows and CHECKSUM in rows[0] else ()
+    return PreparedSet(about.name, size, ids, images, masks, about.fingerprint, folder, facts(about), about, checksums)
 
 
-def described(folder: Path) -> dict | None:
-    """What prepared.json of the folder says, or None when there is no prepared set in it."""
+def _rows(path: Path) -> list[dict[str, str]]:
     try:
-        return json.loads((folder / "prepared.json").read_text())
+        with open(path, newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+    except (UnicodeDecodeError, csv.Error):
+        raise ValueError(f"{path.name} is no table") from None
+
+
+def _mapped(path: Path) -> np.ndarray:
+    try:
+        array = np.lib.format.open_memmap(path, mode="r")
+    except _HEADER_FAULTS:
+        raise ValueError(f"{path.name} has a damaged header, or is too short") from None
+    if array.dtype != np.uint8 or not array.flags.c_contiguous:
+        raise ValueError(f"{path.name} does not hold bytes, row by row")
+    return array
+
+
+def _brief(error: Exception) -> str:
+    """The first line of what is wrong."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {Path(str(error.filename)).name}"
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False)[0]
+        return f"prepared.json: {'.'.join(map(str, first['loc']))}: {first['msg']}".replace(": :", ":")
+    return str(error).partition("\n")[0] or type(error).__name__
+
+
+def described(folder: Path) -> About | None:
+    """What prepared.json of the folder says; None where there is no prepared set in it, or one that is not readable."""
+    try:
+        return About.model_validate_json((folder / ABOUT).read_bytes())
     except (OSError, ValueError):
         return None
 
 
-def facts(about: dict) -> DataRecord:
-    """What a prepared.json says of the data beyond its pixels; None where an earlier version did not record it.
-
-    Raises ValueError where it says something else.
-    """
-    return DataRecord.model_validate({"soft_share": about.get("soft_share"), "originals": about.get("originals")})
+def facts(about: About) -> DataRecord:
+    """What a prepared.json says of the data beyond its pixels, as runs record it."""
+    return DataRecord(soft_share=about.soft_share, originals=about.originals)
 
 
 @contextlib.contextmanager
@@ -110,13 +202,14 @@ def locked(folder: Path) -> Iterator[None]:
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / ".lock"):
+        with FileLock(folder / ".lock", mode=folder.stat().st_mode & 0o666):
             for leftover in folder.glob(f"{UNFINISHED}*"):
                 shutil.rmtree(leftover)
             yield
-    except OSError as error:
+    except (OSError, NotImplementedError) as error:  # the latter: a file system without locks
+        reason = getattr(error, "strerror", None) or error
         cure = f"free some space or set {ENVIRONMENT} to another folder"
-        raise RequestError(f"Cannot write the prepared set to {folder} ({error.strerror or error}); {cure}.") from error
+        raise RequestError(f"Cannot write the prepared set to {folder} ({reason}); {cure}.") from error
 
 
 def write(
@@ -134,14 +227,15 @@ def write(
     `folder` before all is written, and nothing is left behind when `pictures` or the disk fails: the error goes on to
     the caller.
     """
-    unfinished = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=folder.parent))
+    unfinished = folder.with_name(f"{UNFINISHED}{secrets.token_hex(4)}")
+    unfinished.mkdir()
     try:
-        fingerprint, soft_share = _write_pixels(unfinished, size, ids, pictures)
-        _write_ids(unfinished / "ids.csv", name, ids)
-        about = {"name": name, "size": size, "images": len(ids), "fingerprint": fingerprint, "soft_share": soft_share}
+        written = _write_pixels(unfinished, size, ids, pictures)
+        _write_ids(unfinished / "ids.csv", name, ids, written.checksums)
+        about: dict = {"name": name, "size": size, "images": len(ids), "fingerprint": written.fingerprint}
+        about |= {"soft_share": written.soft_share, "vanished": written.vanished}
         about |= origin() if callable(origin) else origin
-        (unfinished / "prepared.json").write_text(json.dumps(about, indent=2) + "\n")
-        unfinished.chmod(0o755)
+        (unfinished / ABOUT).write_text(json.dumps(about, indent=2) + "\n")
         if folder.exists():
             folder.rename(unfinished.with_name(unfinished.name + "-replaced"))
         unfinished.rename(folder)
@@ -151,23 +245,31 @@ def write(
     return read(folder)
 
 
+@dataclass
+class _Written:
+    """What is known of pixels that were written."""
+
+    fingerprint: str = ""
+    soft_share: float = 0.0
+    checksums: list[str] = field(default_factory=list)
+    vanished: list[str] = field(default_factory=list)
+
+
 def _write_pixels(
     folder: Path, size: int, ids: Sequence[str], pictures: Iterable[tuple[np.ndarray, np.ndarray]]
-) -> tuple[str, float]:
-    """Write images.npy and masks.npy front to back, so that a full disk is an error, not a crash.
-
-    Returns the fingerprint and the share of mask pixels that are neither 0 nor 255.
-    """
-    digest = hashlib.sha256("\n".join([str(size), *ids]).encode())
-    count = soft = 0
+) -> _Written:
+    """Write images.npy and masks.npy front to back, so that a full disk is an error, not a crash."""
+    digest, written, soft = verification.begun(size, ids), _Written(), 0
     with open(folder / "images.npy", "wb") as images, open(folder / "masks.npy", "wb") as masks:
         _write_header(images, (len(ids), size, size, 3))
         _write_header(masks, (len(ids), size, size))
-        for image, mask in pictures:
+        for count, (image, mask) in enumerate(pictures):
             assert image.shape == (size, size, 3)
             assert mask.shape == (size, size)
-            count += 1
             soft += int(np.count_nonzero((mask != 0) & (mask != 255)))
+            if mask.max() < 128:
+                written.vanished.append(ids[count])
+            written.checksums.append(verification.checksum(image, mask))
             for file, pixels in ((images, image), (masks, mask)):
                 data = pixels.tobytes()
                 file.write(data)
@@ -175,15 +277,16 @@ def _write_pixels(
         for file in (images, masks):
             file.flush()
             os.fsync(file.fileno())
-    assert count == len(ids), f"{count} pictures for {len(ids)} ids"
-    return digest.hexdigest(), soft / (count * size * size)
+    assert len(written.checksums) == len(ids), f"{len(written.checksums)} pictures for {len(ids)} ids"
+    written.fingerprint, written.soft_share = digest.hexdigest(), soft / (len(ids) * size * size)
+    return written
 
 
 def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
     np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
 
 
-def _write_ids(path: Path, name: str, ids: Sequence[str]) -> None:
+def _write_ids(path: Path, name: str, ids: Sequence[str], checksums: Sequence[str]) -> None:
     parts = {rule: [""] * len(ids) for rule in splits.RULES}
     for rule, column in parts.items():
         split = splits.cut(ids, splits.COUNTS[name], rule)
@@ -192,5 +295,5 @@ def _write_ids(path: Path, name: str, ids: Sequence[str]) -> None:
                 column[position] = part
     with open(path, "w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["id", *parts])
-        writer.writerows(zip(ids, *parts.values(), strict=True))
+        writer.writerow(["id", *parts, CHECKSUM])
+        writer.writerows(zip(ids, *parts.values(), checksums, strict=True))

@@ -16,7 +16,7 @@ from pathlib import Path
 from benchmarks.datasets import cache_folder
 from results import files
 from results.complexity import ComplexityTable
-from results.errors import RequestError
+from results.errors import RequestError, Unwritable
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ("models", "baselines", "benchmarks")
@@ -49,7 +49,7 @@ def live_counts(announce: Callable[[str, int, int], None]) -> Counts | None:
     finally:
         torch.set_num_threads(threads)
     counts = ComplexityTable(table).by_network
-    with contextlib.suppress(OSError):  # a folder that cannot be written costs time only
+    with contextlib.suppress(Unwritable):  # a folder that cannot be written costs time only
         files.write_json(path, {"counts": counts, "sha256": _digest(counts)})
     return counts
 

@@ -1,16 +1,19 @@
 """One group: the seeds of a network that train together, from a specification that pickles to its finished folders.
 
-Three things that were one before, because they travel differently:
+Four things, because they travel differently:
 
 * `GroupSpec`, what to train: names, settings and hashes, which any process on any machine can be given.
 * `Resources`, what it trains on: the device of this process and the data set on it.
 * `Control`, who watches and stops it.
+* `Claims`, which of its cells this process holds, so that no other works on them.
 
 A fresh process needs nothing but a specification: `run_alone` loads the plugin and the data set that it names, and
 refuses others under the same names.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from math import inf
 from pathlib import Path
 from threading import Event
 
@@ -20,17 +23,19 @@ from benchmarks import datasets
 from benchmarks.machine import device_named, full_precision, one_thread
 from benchmarks.networks import registry
 from benchmarks.protocol.recipe import Recipe
-from benchmarks.runner import save_run
+from benchmarks.runner import litter, save_run
+from benchmarks.runner.claims import Claims
 from benchmarks.runner.console import Reporter
 from benchmarks.runner.evaluate import score_test
 from benchmarks.runner.rhythm import Rhythm
 from benchmarks.training import checkpoint
 from benchmarks.training.data import Data
-from benchmarks.training.engine import Engine
+from benchmarks.training.engine import Engine, require
 from benchmarks.training.loop import Interrupted, train
 from benchmarks.training.replicas import Replicas
-from results.cell import Cell
+from results.cell import CONFIG, Cell
 from results.errors import RequestError
+from results.runs import is_done
 
 
 @dataclass(frozen=True)
@@ -45,9 +50,9 @@ class GroupSpec:
     """Of the prepared set, hex SHA-256."""
     recipe: Recipe
     root: Path
-    """Results folder, in which the cells of this group were begun."""
+    """Results folder."""
     engine: Engine
-    """What computes, as config.json of the cells records it."""
+    """What computes cells of which nothing was trained yet; others go on as their config.json says."""
     deadline: float | None = None
     """When to pause, at the end of an epoch: seconds since 1970; None: when all is done."""
 
@@ -73,11 +78,14 @@ class Resources:
 
     device: torch.device
     data: Data
+    prepared: datasets.PreparedSet
+    """That the data was cut from. Nothing that was computed on it is stored before its verification has passed."""
 
     @classmethod
     def of(cls, prepared: datasets.PreparedSet, recipe: Recipe, device: torch.device) -> "Resources":
-        """The prepared set on the device, cut as the recipe wants it."""
-        return cls(device, Data.of(prepared, recipe.split, device))
+        """The prepared set on the device, cut as the recipe wants it. Its verification begins."""
+        prepared.verification.begin()
+        return cls(device, Data.of(prepared, recipe.split, device), prepared)
 
     @classmethod
     def found(cls, spec: GroupSpec, device: torch.device) -> "Resources":
@@ -102,28 +110,68 @@ class Control:
     stop: Event = field(default_factory=Event)
 
 
-def run_alone(spec: GroupSpec, control: Control, device: str = "auto") -> None:
+def run_alone(spec: GroupSpec, control: Control, device: str = "auto", job: str | None = None) -> None:
     """Train and store a group in a process that knows nothing of it yet: load its plugin and its data, then run it.
 
-    device: as `machine.device_named` takes it. Raises what `run_group` and `Resources.found` raise, and RequestError
-    where the plugin cannot be loaded or was changed since the group was planned.
+    device: as `machine.device_named` takes it. job: whose claims this process may go on with, as `Claims` takes it.
+    Cells that another process holds are left to it. Raises what `run_group` and `Resources.found` raise, and
+    RequestError where the plugin cannot be loaded or was changed since the group was planned.
     """
     registry.from_specification(spec.wanted)
-    run_group(spec, Resources.found(spec, device_named(device)), control)
+    resources = Resources.found(spec, device_named(device))
+    with Claims(spec.root, job=job) as claims:
+        run_group(spec, resources, control, claims)
 
 
-def run_group(spec: GroupSpec, resources: Resources, control: Control) -> None:
-    """Train one group and write its folders; halve it where the device's memory does not suffice.
+def run_group(spec: GroupSpec, resources: Resources, control: Control, claims: Claims) -> None:
+    """Train what is left of one group and write its folders, of the cells that this process can hold.
 
-    Seeds whose checkpoints stand at different epochs, as after a kill between two of them, train one after another.
-
-    The cells were begun (`save_run.begin`). Raises Interrupted where it was stopped or paused, with what can be gone
-    on with on disk, and RequestError for a checkpoint that cannot be gone on with.
+    Raises Interrupted where it was stopped or paused, with what can be gone on with on disk, ClaimLost where another
+    process took over, and RequestError for what was begun otherwise, cannot be gone on with, or is a damaged data set.
     """
     full_precision()
     one_thread(resources.device)
+    held = [cell for cell in spec.cells if claims.take(cell)]
     try:
-        return _train_and_store(spec, resources, control)
+        for cell in held:
+            litter.clean(cell.folder(spec.root))
+        todo = [cell for cell in held if not is_done(cell, spec.root)]
+        engines = {cell: _begun(cell, spec, resources) for cell in todo}
+        for alike in _of_one_stage(todo, engines, spec):
+            seeds = tuple(cell.seed for cell in alike)
+            _train_what_fits(replace(spec, seeds=seeds, engine=engines[alike[0]]), resources, control, claims)
+    finally:
+        for cell in held:
+            claims.release(cell)
+
+
+def _begun(cell: Cell, spec: GroupSpec, resources: Resources) -> Engine:
+    """Write the cell's config.json where there is none; the engine that trains it."""
+    engine = save_run.begin(cell, resources.prepared, spec.recipe, spec.root, spec.engine)
+    require(engine, resources.device, cell.folder(spec.root) / CONFIG)
+    return engine
+
+
+def _of_one_stage(cells: list[Cell], engines: dict[Cell, Engine], spec: GroupSpec) -> list[list[Cell]]:
+    """Cells that can train in one pass: those that stand at the same epoch, by the same engine.
+
+    Those whose checkpoint cannot be used come last, so that they stop no other.
+    """
+    stages: dict[tuple[float, Engine], list[Cell]] = {}
+    for cell in cells:
+        identity = checkpoint.identity(cell, spec.fingerprint)
+        epoch = inf
+        with suppress(RequestError):  # it is told when the cell is to be trained
+            epoch = checkpoint.epochs_done(checkpoint.path_of(cell, spec.root), identity)
+        stages.setdefault((epoch, engines[cell]), []).append(cell)
+    return [stages[key] for key in sorted(stages, key=lambda key: key[0])]
+
+
+def _train_what_fits(spec: GroupSpec, resources: Resources, control: Control, claims: Claims) -> None:
+    """Train one group; halve it where the device's memory does not suffice, and divide it where a checkpoint before the
+    newest one must be used, so that its seeds stand apart."""
+    try:
+        return _train_and_store(spec, resources, control, claims)
     except checkpoint.Uneven as uneven:
         parts = [tuple(spec.seeds[k] for k in part) for part in uneven.parts]
     except torch.cuda.OutOfMemoryError:
@@ -135,13 +183,15 @@ def run_group(spec: GroupSpec, resources: Resources, control: Control) -> None:
     # Only here, behind the exception and its traceback, is the memory of the group free again.
     torch.cuda.empty_cache()
     for part in parts:
-        run_group(replace(spec, seeds=part), resources, control)
+        _train_what_fits(replace(spec, seeds=part), resources, control, claims)
 
 
-def _train_and_store(spec: GroupSpec, resources: Resources, control: Control) -> None:
+def _train_and_store(spec: GroupSpec, resources: Resources, control: Control, claims: Claims) -> None:
     rhythm = Rhythm(spec.recipe.epochs, spec.deadline)
     if control.stop.is_set() or rhythm.overdue:
         raise Interrupted
+    verification = resources.prepared.verification
+    verification.check(wait=False)
     replicas = Replicas(spec.network, spec.seeds, spec.recipe, resources.device, engine=spec.engine)
     identities = [checkpoint.identity(cell, spec.fingerprint) for cell in spec.cells]
     for note in checkpoint.restore(replicas, spec.checkpoints, identities):
@@ -150,7 +200,9 @@ def _train_and_store(spec: GroupSpec, resources: Resources, control: Control) ->
     def after_epoch(replicas: Replicas) -> None:
         due = rhythm.after_epoch(replicas.epoch)
         control.reporter.epoch(replicas)
+        verification.check(wait=due.save)
         if due.save:
+            claims.check(spec.cells)
             checkpoint.save(replicas, spec.checkpoints, identities)
             rhythm.saved()
         if due.pause:
@@ -158,7 +210,10 @@ def _train_and_store(spec: GroupSpec, resources: Resources, control: Control) ->
 
     with control.reporter.showing(replicas):
         train(replicas, resources.data, after_epoch, control.stop)
-        save_run.finish(replicas, spec.cells, score_test(replicas, resources.data), spec.root)
+        scores = score_test(replicas, resources.data)
+        verification.check()
+        claims.check(spec.cells)
+        save_run.finish(replicas, spec.cells, scores, spec.root)
     for cell in spec.cells:
         checkpoint.remove(cell, spec.root)
     control.reporter.closing(replicas)

@@ -5,9 +5,8 @@ ones, because grouped convolutions are; there each cell is its own group on one 
 there are cores. Either way the numbers of a seed do not depend on the others, on CPU to the last bit.
 """
 
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import groupby
 from pathlib import Path
 
 import torch
@@ -18,14 +17,15 @@ from benchmarks.networks import registry
 from benchmarks.networks.plugins import described
 from benchmarks.protocol.recipe import Recipe
 from benchmarks.runner import save_run
+from benchmarks.runner.backlog import Backlog
+from benchmarks.runner.claims import ClaimLost, Claims
 from benchmarks.runner.group import Control, GroupSpec, Resources, run_group
 from benchmarks.runner.probe import Unfit, probe
-from benchmarks.training import checkpoint
 from benchmarks.training.data import Data
 from benchmarks.training.engine import TORCH, Engine, announcing, require
 from benchmarks.training.loop import Interrupted
-from results.cell import Cell
-from results.errors import RequestError
+from results.cell import CONFIG, Cell
+from results.errors import RequestError, Unwritable
 from results.runs import Failure, failure_of, is_finished
 
 
@@ -40,12 +40,18 @@ class Outcome:
     """What raised the errors, for those who want the tracebacks."""
     interrupted: bool = False
 
+    def add(self, network: str, error: BaseException) -> None:
+        """What a group raised; the groups of other networks go on."""
+        plugin = registry.entry(network).plugin
+        what = str(error) if isinstance(error, RequestError) else described(error, plugin.files if plugin else ())
+        self.errors.append((network, what.removesuffix(".")))
+        self.causes.append(error)
+
 
 @dataclass(frozen=True)
 class Job:
     """What the groups of one data set and recipe share: what is asked for, what they train on, and who watches."""
 
-    prepared: PreparedSet
     recipe: Recipe
     root: Path
     resources: Resources
@@ -54,6 +60,13 @@ class Job:
     """Of the cells of which nothing was trained yet."""
     deadline: float | None = None
     """When to pause, at the end of an epoch: seconds since 1970; None: when all is done."""
+    steal: bool = False
+    """Whether to take over what other processes hold when this one begins."""
+
+    @property
+    def prepared(self) -> PreparedSet:
+        """The data set."""
+        return self.resources.prepared
 
     @property
     def device(self) -> torch.device:
@@ -67,33 +80,59 @@ class Job:
 
 
 def execute(cells: list[Cell], job: Job) -> Outcome:
-    """Train and score the cells of one data set and recipe, writing their folders.
+    """Train and score the cells of one data set and recipe, writing their folders, until all are done by whomever.
 
-    Ctrl-C stops all groups at their next step; what is on disk can be continued. Raises RequestError where a folder was
-    begun with other data or settings, as another network, or with an engine that is not here.
+    Other processes may work on the same folder: each cell is trained by one of them. Ctrl-C stops all groups of this
+    one at their next step; what is on disk can be continued. Raises RequestError where a folder was begun with other
+    data or settings, as another network, or with an engine that is not here, and where the results cannot be written:
+    then as after Ctrl-C.
     """
     outcome = Outcome()
     cells = fit_to_train(cells, job, outcome)
     for cell in cells:
-        require(save_run.engine_of(cell, job.root, job.engine), job.device, cell.folder(job.root) / "config.json")
-    for cell in cells:
-        save_run.begin(cell, job.prepared, job.recipe, job.root, job.engine)
+        engine = save_run.engine_of(cell, job.root, job.engine)
+        require(engine, job.device, cell.folder(job.root) / CONFIG)
+        save_run.can_begin(cell, job.prepared, job.recipe, job.root, engine)
     full_precision()
-    with announcing(job.control.reporter.note), ThreadPoolExecutor(workers(job.device)) as pool:
-        futures = [
-            (group.network, pool.submit(run_group, group, job.resources, job.control))
-            for group in planned_groups(cells, job)
-        ]
-        try:
-            for network, future in futures:
-                _collect(network, future, outcome)
-        except KeyboardInterrupt:
-            job.control.stop.set()
-            pool.shutdown(wait=True, cancel_futures=True)
-            outcome.interrupted = True
+    try:
+        with announcing(job.control.reporter.note), Claims(job.root, steal=cells if job.steal else ()) as claims:
+            _work_side_by_side(Backlog(planned_groups(cells, job), claims), job, claims, outcome)
+    except KeyboardInterrupt:
+        outcome.interrupted = True
     outcome.finished = [cell for cell in cells if is_finished(cell, job.root)]
     outcome.failed = [failure for cell in cells if (failure := failure_of(cell, job.root)) is not None]
     return outcome
+
+
+def _work_side_by_side(backlog: Backlog, job: Job, claims: Claims, outcome: Outcome) -> None:
+    """All workers of this process, until nothing is left. Whatever ends it early stops them at their next step."""
+    count = workers(job.device)
+    with ThreadPoolExecutor(count) as pool:
+        try:
+            for each in [pool.submit(_work, backlog, job, claims, outcome) for _ in range(count)]:
+                each.result()
+        except BaseException:
+            job.control.stop.set()
+            raise
+
+
+def _work(backlog: Backlog, job: Job, claims: Claims, outcome: Outcome) -> None:
+    """What one worker does: groups of the backlog, one after another, until none is left."""
+    while (group := backlog.take(job.control, job.deadline)) is not None:
+        try:
+            run_group(group, job.resources, job.control, claims)
+        except ClaimLost as lost:
+            job.control.reporter.note(f"{lost}: another process has taken over")
+            backlog.put_back(group)
+        except Interrupted:
+            outcome.interrupted = True
+            return
+        except Unwritable:  # the other groups write to the same place
+            job.control.stop.set()
+            raise
+        except (Exception, SystemExit) as error:
+            outcome.add(group.network, error)
+    outcome.interrupted |= backlog.was_stopped
 
 
 def fit_to_train(cells: list[Cell], job: Job, outcome: Outcome) -> list[Cell]:
@@ -126,21 +165,11 @@ def fit_to_train(cells: list[Cell], job: Job, outcome: Outcome) -> list[Cell]:
 
 
 def planned_groups(cells: list[Cell], job: Job) -> list[GroupSpec]:
-    """Cells that train together: one by one on CPU; on CUDA all seeds of a network that stand at the same epoch.
-
-    The cells were begun, so that their folders tell what computes them.
-    """
-
-    def stage(cell: Cell) -> tuple[str, int]:
-        identity = checkpoint.identity(cell, job.prepared.fingerprint)
-        return cell.network, checkpoint.epochs_done(checkpoint.path_of(cell, job.root), identity)
-
+    """Cells that train together: one by one on CPU; on CUDA all seeds of a network."""
     if job.device.type == "cpu":
         return [_spec([cell], job) for cell in cells]
-    networks = list(dict.fromkeys(cell.network for cell in cells))
-    stages = {cell: stage(cell) for cell in cells}
-    ordered = sorted(cells, key=lambda cell: (networks.index(cell.network), stages[cell], cell.seed))
-    return [_spec(list(group), job) for _, group in groupby(ordered, key=stages.__getitem__)]
+    networks = dict.fromkeys(cell.network for cell in cells)
+    return [_spec([cell for cell in cells if cell.network == name], job) for name in networks]
 
 
 def _spec(cells: list[Cell], job: Job) -> GroupSpec:
@@ -152,19 +181,6 @@ def _spec(cells: list[Cell], job: Job) -> GroupSpec:
         fingerprint=job.prepared.fingerprint,
         recipe=job.recipe,
         root=job.root.absolute(),
-        engine=save_run.engine_of(cells[0], job.root, job.engine),
+        engine=job.engine,
         deadline=job.deadline,
     )
-
-
-def _collect(network: str, future: Future, outcome: Outcome) -> None:
-    """Wait for a group. What it raised becomes an error of the outcome; the groups of other networks go on."""
-    try:
-        future.result()
-    except Interrupted:
-        outcome.interrupted = True
-    except Exception as error:
-        plugin = registry.entry(network).plugin
-        what = str(error) if isinstance(error, RequestError) else described(error, plugin.files if plugin else ())
-        outcome.errors.append((network, what.removesuffix(".")))
-        outcome.causes.append(error)

@@ -1,4 +1,7 @@
-"""What a cell leaves behind: config.json before the first step; results, and report.json last, after the final one."""
+"""What a cell leaves behind: config.json before the first step; results, and report.json last, after the final one.
+
+report.json holds the checksums of all other files, as they are when training has ended.
+"""
 
 import platform
 from dataclasses import asdict
@@ -21,9 +24,9 @@ from benchmarks.runner.evaluate import Scores
 from benchmarks.training import checkpoint
 from benchmarks.training.engine import TORCH, Engine
 from benchmarks.training.replicas import Replicas, scored_network
-from results import files
+from results import files, seal
 from results.cell import CONFIG, FAILED, HISTORY, MASKS, PER_IMAGE, REPORT, WEIGHTS, Cell
-from results.errors import RequestError
+from results.errors import Damaged, RequestError
 from results.installation import code_version
 from results.metrics import per_image_mean, pooled
 from results.schema import Code, Config, EngineRecord, GivenUp, History, Host, PerImage, Report, Sizes, Split
@@ -31,16 +34,32 @@ from results.schema import Code, Config, EngineRecord, GivenUp, History, Host, P
 PRECISIONS = {"fp32": "fp32, TF32 off", "bf16": "bf16 autocast; weights, loss and AdamW fp32, TF32 off"}
 
 
-def begin(cell: Cell, prepared: PreparedSet, recipe: Recipe, root: Path, engine: Engine = TORCH) -> None:
-    """Write config.json, or check that the one from before says the same. Raises RequestError where it does not.
+def begin(cell: Cell, prepared: PreparedSet, recipe: Recipe, root: Path, engine: Engine = TORCH) -> Engine:
+    """Write config.json, or find that the one from before says the same. Returns the engine that goes on with the cell.
 
-    engine: of a cell of which nothing was trained yet. One that was goes on with its own.
+    engine: of a cell of which nothing was trained yet. One that was goes on with its own. Raises RequestError where the
+    cell was begun otherwise.
     """
-    one_identity(cell, root)
-    path, config = cell.folder(root) / CONFIG, _config(cell, prepared, recipe, engine_of(cell, root, engine))
+    path, chosen = cell.folder(root) / CONFIG, engine_of(cell, root, engine)
+    config = can_begin(cell, prepared, recipe, root, chosen)
     if not path.exists():
         config.write(path)
-        return
+        return chosen
+    before = Config.read(path)
+    if before.engine != config.engine:
+        before.changed(engine=config.engine).write(path)
+    return chosen
+
+
+def can_begin(cell: Cell, prepared: PreparedSet, recipe: Recipe, root: Path, engine: Engine = TORCH) -> Config:
+    """What config.json of the cell is to say; nothing is written.
+
+    Raises RequestError where the one from before says something else that matters to the numbers.
+    """
+    one_identity(cell, root)
+    path, config = cell.folder(root) / CONFIG, _config(cell, prepared, recipe, engine)
+    if not path.exists():
+        return config
     before = Config.read(path)
     for key in ("recipe_settings", "cross_entropy", "fingerprint", "split"):
         if getattr(before, key) != getattr(config, key):
@@ -48,8 +67,7 @@ def begin(cell: Cell, prepared: PreparedSet, recipe: Recipe, root: Path, engine:
                 f"{path} was begun with another {key.replace('_', ' ')}; move its folder away, or name another results "
                 "folder with --results."
             )
-    if before.engine != config.engine:
-        before.changed(engine=config.engine).write(path)
+    return config
 
 
 def _config(cell: Cell, prepared: PreparedSet, recipe: Recipe, engine: Engine) -> Config:
@@ -96,7 +114,12 @@ def one_identity(cell: Cell, root: Path, *, finished: bool = False) -> None:
     """
     now = identity(cell.network)
     for path in sorted(cell.folder(root).parent.glob(f"seed-*/{CONFIG}")):
-        before = Config.read(path).identity
+        try:
+            before = Config.read(path).identity
+        except Damaged:
+            if path.parent == cell.folder(root):
+                raise
+            continue  # another seed, which no report counts in: whoever asks for it is told
         if before == now or (finished and before is None):
             continue
         cure = f"move {path.parents[1]} away, or name another results folder with --results."
@@ -120,14 +143,16 @@ def finish(replicas: Replicas, cells: list[Cell], scores: Scores, root: Path) ->
         History(pd.DataFrame(progress.history)).write(folder / HISTORY)
         if progress.failed_at is not None:
             reason = f"the loss of epoch {progress.failed_at} is not finite"
-            GivenUp(epoch=progress.failed_at, reason=reason).write(folder / FAILED)
+            given_up = GivenUp(epoch=progress.failed_at, reason=reason, files=seal.of_folder(folder))
+            given_up.sealed().write(folder / FAILED)
             continue
         counts = scores.counts[k]
         PerImage.of(list(scores.ids), counts).write(folder / PER_IMAGE)
         weights = {name: replicas.best[name][k].contiguous().cpu() for name in network.state_dict()}
         files.write_bytes(folder / WEIGHTS, save(weights))
         parameters = sum(parameter.numel() for parameter in network.parameters())
-        _report(Config.read(folder / CONFIG), replicas, k, counts, parameters).write(folder / REPORT)
+        report = _report(Config.read(folder / CONFIG), replicas, k, counts, parameters)
+        report.changed(files=seal.of_folder(folder)).sealed().write(folder / REPORT)
 
 
 def _report(config: Config, replicas: Replicas, k: int, counts: np.ndarray, parameters: int) -> Report:

@@ -107,7 +107,7 @@ def _lines(
             try:
                 with Image.open(path) as file:
                     predicted = _mask(np.asarray(file.convert("1")))
-            except (OSError, SyntaxError) as error:
+            except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
                 problems.append(Problem(path, f"the mask cannot be read ({error})", "run this cell again"))
                 break
             tiles.append(_judged(photo, truth, predicted, run, choice.id))
