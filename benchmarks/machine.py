@@ -21,12 +21,34 @@ from results.errors import RequestError
 
 
 def device_named(name: str) -> torch.device:
-    """ "auto" (CUDA where present), "cpu" or "cuda". Raises RequestError where there is none of that kind."""
-    if name not in ("auto", "cpu", "cuda"):
-        raise RequestError(f'--device is {name!r}; give "auto", "cpu" or "cuda".')
-    if name == "cuda" and not torch.cuda.is_available():
-        raise RequestError("--device cuda finds no CUDA device; use --device cpu, or install a CUDA build of torch.")
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+    """ "auto" (CUDA where present), "cpu", "cuda", or one of several as "cuda:1". Raises RequestError where there is no
+    such device."""
+    kind, _, index = name.partition(":")
+    if name not in ("auto", "cpu", "cuda") and not (kind == "cuda" and index.isdecimal()):
+        raise RequestError(f'--device is {name!r}; give "auto", "cpu", "cuda", or one of several as "cuda:1".')
+    found = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if kind == "cuda" and not found:
+        raise RequestError(f"--device {name} finds no CUDA device; use --device cpu, or install a CUDA build of torch.")
+    if index and int(index) >= found:
+        there = "cuda:0" if found == 1 else f"cuda:0 to cuda:{found - 1}"
+        raise RequestError(f"--device is {name}, but this machine has {there}; give one of these.")
+    return torch.device(name) if index else torch.device("cuda" if name != "cpu" and found else "cpu")
+
+
+def devices_named(name: str) -> list[torch.device]:
+    """All devices that a run may use: every GPU of this machine for "auto" or "cuda", else the one that is named.
+
+    Raises RequestError as `device_named` does.
+    """
+    device = device_named(name)
+    if device.type == "cpu" or device.index is not None or torch.cuda.device_count() == 1:
+        return [device]
+    return [torch.device("cuda", index) for index in range(torch.cuda.device_count())]
+
+
+def or_cpu(device: torch.device) -> torch.device:
+    """The device, or the CPU where this machine has none of its kind, to try what another machine is to do."""
+    return device if device.type == "cpu" or torch.cuda.is_available() else torch.device("cpu")
 
 
 def cores() -> int:
@@ -39,10 +61,15 @@ def workers(device: torch.device) -> int:
     return 1 if device.type == "cuda" else cores()
 
 
-def one_thread(device: torch.device) -> None:
-    """Parallelism on CPU is over cells; within one, a single thread makes the numbers independent of the machine."""
+def work_on(device: torch.device) -> None:
+    """To be called in each thread that trains: it computes on this GPU, or on one thread of the CPU.
+
+    Parallelism on CPU is over cells; within one, a single thread makes the numbers independent of the machine.
+    """
     if device.type == "cpu":
         torch.set_num_threads(1)
+    elif device.index is not None:
+        torch.cuda.set_device(device)
 
 
 # Precision
@@ -90,7 +117,7 @@ def peak_memory_mb(device: torch.device) -> float | None:
     None on CPU where the system does not tell it (Windows).
     """
     if device.type == "cuda":
-        return torch.cuda.max_memory_allocated() / 1e6
+        return torch.cuda.max_memory_allocated(device) / 1e6
     try:
         import resource
     except ImportError:

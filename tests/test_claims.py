@@ -19,7 +19,7 @@ from benchmarks.cli.listing import _runs
 from benchmarks.cli.session import Session
 from benchmarks.protocol.recipe import RECIPES
 from benchmarks.runner import backlog, local
-from benchmarks.runner.claims import ClaimLost, Claims
+from benchmarks.runner.claims import ClaimLost, Claims, held_now
 from benchmarks.runner.console import Reporter
 from benchmarks.runner.group import Control, Resources
 from results import claims as stored
@@ -106,7 +106,7 @@ def test_what_was_held_at_the_beginning_can_be_stolen_and_nothing_else(tmp_path)
     later = replace(CELL, seed=2)
     with Claims(tmp_path) as first:
         assert first.take(CELL)
-        with Claims(tmp_path, steal=[CELL, later]) as thief:
+        with Claims(tmp_path, steal=held_now([CELL, later], tmp_path)) as thief:
             assert first.take(later)
             assert thief.take(CELL)
             assert not thief.take(later)
@@ -200,7 +200,7 @@ def test_two_commands_share_a_plan_and_train_each_cell_once(jobs):
     for each in threads:
         each.start()
     for each in threads:
-        each.join(60)
+        each.join(300)
     assert outcomes[0].finished == outcomes[1].finished == cells, "both end when the plan is done"
     assert not outcomes[0].errors
     assert not outcomes[1].errors

@@ -10,7 +10,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from benchmarks import datasets
-from benchmarks.cli import run
+from benchmarks.cli import execution
 from benchmarks.cli.app import app
 from benchmarks.datasets import loading
 from benchmarks.protocol.recipe import Recipe
@@ -140,7 +140,7 @@ def test_data_command_tells_what_it_read(source: Path) -> None:
 
 
 def test_run_says_when_an_earlier_version_prepared_the_data(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "show_costs", lambda *_: None)
+    monkeypatch.setattr(execution, "show_costs", lambda *_: None)
     arguments = ["run", "--suite", "isic2018", "--network", "unext_s", "--size", "32", "--dry-run"]
     prepared = prepare(source, 32)
     told = "python -m benchmarks data isic2018 --from PATH"

@@ -68,11 +68,6 @@ def planned(root: Path, *networks: str, seed: int = 1) -> tuple[list[GroupSpec],
     return local.planned_groups(cells, job), job
 
 
-def trained(spec: GroupSpec, job: local.Job) -> None:
-    with Claims(spec.root) as claims:
-        run_group(spec, job.resources, job.control, claims)
-
-
 def numbers(spec: GroupSpec) -> list[bytes]:
     """What was stored of the only cell of a group."""
     (cell,) = spec.cells
@@ -140,19 +135,22 @@ def test_seeds_that_stand_apart_train_one_after_another_and_a_refused_one_stops_
     spec = replace(spec, seeds=(1, 2, 3))
     for cell in spec.cells:
         save_run.begin(cell, job.prepared, RECIPE, spec.root)
-    for cell, path in ((spec.cells[0], spec.checkpoints[0]), (spec.cells[2], spec.checkpoints[2])):
-        replicas = Replicas("own", (cell.seed,), RECIPE.changed(epochs=1), CPU)
-        train(replicas, job.data, lambda replicas: None, Event())
-        checkpoint.save(replicas, [path], [checkpoint.identity(cell, spec.fingerprint)])
+    identities = [checkpoint.identity(cell, spec.fingerprint) for cell in spec.cells]
+    first = Replicas("own", (1,), RECIPE.changed(epochs=1), CPU)
+    train(first, job.data, lambda replicas: None, Event())
+    checkpoint.save(first, spec.checkpoints[:1], identities[:1])
     checkpoint.before(spec.checkpoints[0]).write_text("not needed")
-    content = spec.checkpoints[2].read_bytes()
-    spec.checkpoints[2].write_bytes(content[:-1] + bytes([content[-1] ^ 1]))  # its header still says epoch 1
-    with pytest.raises(RequestError, match=r"seed-3/checkpoint\.safetensors: it was damaged after it was written"):
-        trained(spec, job)
+    spec.checkpoints[2].write_text("damaged")
+    with (
+        Claims(spec.root) as claims,
+        pytest.raises(RequestError, match=r"seed-3/checkpoint\.safetensors: it is not a checkpoint"),
+    ):
+        run_group(spec, job.resources, job.control, claims)
     assert [is_finished(cell, spec.root) for cell in spec.cells] == [True, True, False]
     for seed in (1, 2):
         alone, _ = planned(tmp_path / "whole", "own", seed=seed)
-        trained(alone[0], job)
+        with Claims(alone[0].root) as claims:
+            run_group(alone[0], job.resources, job.control, claims)
         assert numbers(replace(spec, seeds=(seed,))) == numbers(alone[0])
     assert not list(spec.root.rglob("seed-[12]/checkpoint*"))
 

@@ -43,5 +43,9 @@ def lists() -> list[str]:
     return ["networks", "suites", "runs"]
 
 
+def executors() -> list[str]:
+    return ["local", "ray", "slurm"]
+
+
 def devices() -> list[str]:
     return ["auto", "cpu", "cuda"]

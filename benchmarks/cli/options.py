@@ -38,7 +38,38 @@ Plugins = Annotated[
         help="Python file or module with a list NETWORKS of your own networks; may be repeated.",
     ),
 ]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda.", autocompletion=completion.devices)]
+Device = Annotated[
+    str, typer.Option(help="auto, cpu, cuda, or one of several GPUs as cuda:1.", autocompletion=completion.devices)
+]
+Executor = Annotated[
+    str,
+    typer.Option(
+        help="Who trains: local (this machine, all its cores or GPUs), ray or slurm.",
+        autocompletion=completion.executors,
+    ),
+]
+Address = Annotated[
+    str | None,
+    typer.Option(metavar="HOST:PORT", help="Running Ray cluster to join. Default: one of this machine's own."),
+]
+SlurmOptions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--slurm",
+        metavar="KEY=VALUE",
+        help="Of each Slurm job: time, cpus, gpus, at_once (jobs side by side), or a long option of sbatch, as "
+        "partition=gpu; may be repeated.",
+    ),
+]
+PrintScript = Annotated[bool, typer.Option("--print", help="Show the script for sbatch; submit and train nothing.")]
+ShardOption = Annotated[
+    str | None,
+    typer.Option(
+        "--shard",
+        metavar="I/N",
+        help="Only the I-th of N parts of the plan, for commands that share no results folder.",
+    ),
+]
 Settings = Annotated[
     list[str] | None,
     typer.Option(

@@ -9,15 +9,26 @@ import typer
 from rich.table import Table
 
 from benchmarks.cli import completion
-from benchmarks.cli.options import Device, Networks, Plugins, Results, Settings, load_plugins
+from benchmarks.cli.execution import Work, chosen, run_data_sets
+from benchmarks.cli.options import (
+    Address,
+    Device,
+    Executor,
+    Networks,
+    Plugins,
+    PrintScript,
+    Results,
+    Settings,
+    ShardOption,
+    SlurmOptions,
+    load_plugins,
+)
 from benchmarks.cli.session import Session, session_of
 from results.errors import RequestError
 
 if TYPE_CHECKING:
-    from benchmarks.datasets import PreparedSet
     from benchmarks.protocol.recipe import Recipe
     from benchmarks.protocol.suites import Suite
-    from benchmarks.runner.local import Job, Outcome
     from benchmarks.runner.plan import Plan
     from results.cell import Cell
 
@@ -65,32 +76,43 @@ def run(
             "shows who holds what.",
         ),
     ] = False,
+    executor: Executor = "local",
+    address: Address = None,
+    slurm: SlurmOptions = None,
+    print_script: PrintScript = False,
+    shard: ShardOption = None,
     plugin: Plugins = None,
     results: Results = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and its cost; train nothing.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Also show the tracebacks of what failed.")] = False,
 ) -> None:
     """Train and score the cells of a suite: skips what is finished, resumes what was interrupted."""
+    from benchmarks.runner import litter
+    from benchmarks.runner.shard import Shard
     from results.installation import results_root
 
     session, root = session_of(context), results_root(results)
     session.tracebacks = debug
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    until = _deadline(minutes)
+    work = Work(root, _deadline(minutes), kernels=not no_kernels, steal=steal, dry_run=dry_run, script=print_script)
+    part = Shard.of(shard) if shard else Shard(1, 1)
     load_plugins(plugin)
     cells, settings = _request(
         suite, recipe, network, seeds, changes, epochs=epochs, size=size, batch=batch, split=split
     )
-    plan = _plan(cells, root)
-    session.say_whole(f"Results folder: {root}")
-    _show_plan(plan, settings.name, session)
-    problems = _run_data_sets(
-        plan, settings, root, device, until, dry_run, session, kernels=not no_kernels, steal=steal
-    )
+    with chosen(executor, device, address, slurm, print_script) as workers:
+        cells = part.part(cells, workers.device)
+        plan = _plan(cells, root)
+        if not print_script:
+            session.say_whole(f"Results folder: {root}")
+            _show_plan(plan, settings.name, session)
+        if not (dry_run or print_script):
+            litter.sweep([*plan.done, *(failure.cell for failure in plan.failed)], root)
+        problems = run_data_sets(plan.todo, settings, workers, work, session)
     for failure in plan.failed:
         problems.append(f"{failure.cell} failed before: {failure.reason}; delete {failure.folder} to try again.")
     problems += map(str, plan.damaged)
-    if not dry_run:
+    if not (dry_run or print_script):
         _show_means(cells, root, session)
     for problem in problems:
         session.warn("Failed", problem)
@@ -156,94 +178,6 @@ def _show_plan(plan: "Plan", recipe: str, session: Session) -> None:
         f"Recipe {recipe}: {len(plan.todo)} cells to do, {len(plan.done)} done, {len(plan.failed)} failed "
         f"before{damaged}."
     )
-
-
-def _run_data_sets(
-    plan: "Plan",
-    recipe: "Recipe",
-    root: Path,
-    device: str,
-    until: float | None,
-    dry_run: bool,
-    session: Session,
-    *,
-    kernels: bool,
-    steal: bool,
-) -> list[str]:
-    """Run, or only estimate, what is to do, data set by data set; sentences about what failed."""
-    from benchmarks import datasets
-    from benchmarks.datasets import judging
-    from benchmarks.machine import device_named
-    from benchmarks.runner import local
-    from benchmarks.runner.console import Reporter
-    from benchmarks.runner.group import Control, Resources
-    from benchmarks.training import engine
-
-    problems = []
-    for name in dict.fromkeys(cell.dataset for cell in plan.todo):
-        cells = [cell for cell in plan.todo if cell.dataset == name]
-        prepared = datasets.load(name, recipe.size)
-        _say_what_is_unknown(prepared, session)
-        if vanished := judging.vanished_in_words(prepared.vanished, prepared.size):
-            session.say(f"{name}: {vanished}.")
-        chosen = device_named(device)
-        begun_with = engine.of_new_runs(chosen, recipe, allowed=kernels)
-        with Reporter(session.console) as reporter:
-            resources, control = Resources.of(prepared, recipe, chosen), Control(reporter)
-            job = local.Job(recipe, root, resources, control, begun_with, until, steal)
-            outcome = local.Outcome()
-            reporter.note(engine.announcement(job.engine, chosen, recipe, asked=kernels))
-            if dry_run:
-                show_costs(local.fit_to_train(cells, job, outcome), job, session)
-            else:
-                outcome = local.execute(cells, job)
-                prepared.verification.check()
-        problems += _faults(outcome, session)
-    return problems
-
-
-def _say_what_is_unknown(prepared: "PreparedSet", session: Session) -> None:
-    """Where an earlier version prepared the data set."""
-    if prepared.data.originals is None:
-        session.say(
-            f"{prepared.name} was prepared by an earlier version, which did not record its originals: its runs will "
-            f"say so. `python -m benchmarks data {prepared.name} --from PATH` records them and leaves the pixels as "
-            "they are."
-        )
-
-
-def _faults(outcome: "Outcome", session: Session) -> list[str]:
-    """Sentences about what failed. Ends the command where it was interrupted."""
-    for cause in outcome.causes:
-        session.show_traceback(cause)
-    if outcome.interrupted:
-        session.say("Stopped. Run the same command again to go on from the last checkpoints.")
-        raise typer.Exit(130)
-    errors = [f"{network}: {what}." for network, what in outcome.errors]
-    return errors + [f"{failure.cell}: {failure.reason}." for failure in outcome.failed]
-
-
-def show_costs(cells: "list[Cell]", job: "Job", session: Session) -> None:
-    """Time the training of each network and engine for a moment, and tell what all will take."""
-    from benchmarks.runner import cost
-
-    if not cells:
-        return
-    title = f"{cells[0].dataset}, {job.recipe.name}, {job.device}"
-    table = Table("network", "engine", "cells", "images/s", "time", title=title)
-    groups, costs = cost.groups(cells, job), {}
-    for (name, engine), number in groups.items():
-        costs[name, engine] = measured = cost.measure(name, engine, number, job)
-        alone = _clock(cost.makespan({(name, engine): number}, costs, job))
-        table.add_row(name, engine.name, str(number), f"{measured.images_per_second:.0f}", alone)
-    session.show(table)
-    session.say(f"Estimated time of all: {_clock(cost.makespan(groups, costs, job))}")
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
 
 
 def _show_means(cells: "list[Cell]", root: Path, session: Session) -> None:

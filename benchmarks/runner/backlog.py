@@ -11,6 +11,7 @@ from results.cell import Cell
 from results.runs import is_done
 
 LOOK = 2.0  # seconds between two looks at what other processes hold
+WAITING = "Waiting for what others train"
 NAMED = 3  # cells spelled out in a note about many
 
 
@@ -65,7 +66,7 @@ class Backlog:
         self._noted |= {cell for cell, claim in held.items() if claim is not None}
         if new:
             more = f" and {len(new) - NAMED} more" if len(new) > NAMED else ""
-            control.reporter.note(f"Waiting for what others train: {'; '.join(new[:NAMED])}{more}")
+            control.reporter.note(f"{WAITING}: {'; '.join(new[:NAMED])}{more}")
 
 
 def _part(group: GroupSpec, cells: list[Cell]) -> GroupSpec | None:

@@ -5,7 +5,7 @@ What a claim is, and when one is over, stands in `results.claims`.
 
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 from threading import Event, Lock, Thread
@@ -24,13 +24,13 @@ class ClaimLost(Interrupted):
 class Claims:
     """The claims of this process in one results folder. Use as a context manager: at its end all are released."""
 
-    def __init__(self, root: Path, *, job: str | None = None, steal: Iterable[Cell] = ()) -> None:
+    def __init__(self, root: Path, *, job: str | None = None, steal: Collection[str] = ()) -> None:
         """job: what this process works for; it takes over claims of the same job at once. None: for itself alone.
 
-        steal: cells whose present claims are taken over, whoever holds them.
+        steal: tokens of claims that are taken over, whoever holds them: those that `held_now` found.
         """
         self.root, self.job = root, job or secrets.token_hex(8)
-        self.stealable = {held.token for cell in steal if (held := claims.found(cell, root)) is not None}
+        self.stealable = frozenset(steal)
         self._mine: dict[Cell, Claim] = {}
         self._lost: set[Cell] = set()
         self._lock, self._end = Lock(), Event()
@@ -99,6 +99,12 @@ class Claims:
                 with self._lock, suppress(OSError):  # a file server that is away for a moment
                     if cell in self._mine:
                         self._alive(cell)
+
+
+def held_now(cells: Iterable[Cell], root: Path) -> frozenset[str]:
+    """Tokens of the claims that are on these cells at this moment."""
+    found = (claims.found(cell, root) for cell in cells)
+    return frozenset(held.token for held in found if held is not None and held.token is not None)
 
 
 def _placed(claim: Claim, path: Path) -> bool:

@@ -11,7 +11,7 @@ from statistics import median
 
 import torch
 
-from benchmarks.machine import now, one_thread, workers
+from benchmarks.machine import now, work_on, workers
 from benchmarks.runner import save_run
 from benchmarks.runner.local import Job
 from benchmarks.training.cuda_graph import WARM_UP
@@ -50,6 +50,7 @@ def measure(network: str, engine: Engine, seeds: int, job: Job) -> Cost:
     On CUDA with all seeds stacked, or as many as fit its memory when they are halved.
     """
     together = seeds if job.device.type == "cuda" else 1
+    _ = job.data  # loaded once, before the workers ask for it
     while True:
         try:
             with announcing(job.control.reporter.note):
@@ -61,9 +62,9 @@ def measure(network: str, engine: Engine, seeds: int, job: Job) -> Cost:
         together = math.ceil(together / 2)
 
 
-def makespan(counted: Mapping[Group, int], costs: Mapping[Group, Cost], job: Job) -> float:
-    """Seconds until the last cell is done when each free worker takes the next group."""
-    free = [0.0] * workers(job.device)
+def makespan(counted: Mapping[Group, int], costs: Mapping[Group, Cost], job: Job, devices: int = 1) -> float:
+    """Seconds until the last cell is done when each free worker takes the next group. devices: as that of the job."""
+    free = [0.0] * workers(job.device) * devices
     for group, number in counted.items():
         for _ in range(math.ceil(number / costs[group].seeds)):
             heapq.heapreplace(free, free[0] + costs[group].seconds)
@@ -72,7 +73,7 @@ def makespan(counted: Mapping[Group, int], costs: Mapping[Group, Cost], job: Job
 
 def _measure(network: str, engine: Engine, together: int, job: Job) -> Cost:
     side_by_side = workers(job.device)
-    with ThreadPoolExecutor(side_by_side, initializer=one_thread, initargs=(job.device,)) as pool:
+    with ThreadPoolExecutor(side_by_side, initializer=work_on, initargs=(job.device,)) as pool:
         warm = list(pool.map(lambda seed: _warm(network, engine, seed, together, job), range(side_by_side)))
         timings = list(pool.map(lambda works: _seconds(works, job.device), warm))
     step, evaluation = (sum(each) / side_by_side for each in zip(*timings, strict=True))

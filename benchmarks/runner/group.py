@@ -11,21 +11,21 @@ A fresh process needs nothing but a specification: `run_alone` loads the plugin 
 refuses others under the same names.
 """
 
-from contextlib import suppress
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
-from math import inf
+from functools import cached_property, lru_cache
 from pathlib import Path
 from threading import Event
 
 import torch
 
 from benchmarks import datasets
-from benchmarks.machine import device_named, full_precision, one_thread
+from benchmarks.machine import device_named, full_precision, work_on
 from benchmarks.networks import registry
 from benchmarks.protocol.recipe import Recipe
 from benchmarks.runner import litter, save_run
 from benchmarks.runner.claims import Claims
-from benchmarks.runner.console import Reporter
+from benchmarks.runner.console import Watcher
 from benchmarks.runner.evaluate import score_test
 from benchmarks.runner.rhythm import Rhythm
 from benchmarks.training import checkpoint
@@ -77,69 +77,89 @@ class Resources:
     """What a process lends to the groups of one data set: its device, and the data set on it."""
 
     device: torch.device
-    data: Data
     prepared: datasets.PreparedSet
-    """That the data was cut from. Nothing that was computed on it is stored before its verification has passed."""
+    """Nothing that was computed on it is stored before its verification has passed."""
+    rule: str
+    """Of the split."""
+
+    @cached_property
+    def data(self) -> Data:
+        """The data set on the device, cut by the rule; loaded when it is first asked for. Its verification begins."""
+        self.prepared.verification.begin()
+        return Data.of(self.prepared, self.rule, self.device)
 
     @classmethod
     def of(cls, prepared: datasets.PreparedSet, recipe: Recipe, device: torch.device) -> "Resources":
-        """The prepared set on the device, cut as the recipe wants it. Its verification begins."""
-        prepared.verification.begin()
-        return cls(device, Data.of(prepared, recipe.split, device), prepared)
+        """The prepared set, cut as the recipe wants it."""
+        return cls(device, prepared, recipe.split)
 
     @classmethod
     def found(cls, spec: GroupSpec, device: torch.device) -> "Resources":
-        """The data set of a specification, as this machine has prepared it.
+        """The data set of a specification, as this machine has prepared it; the last one is kept for the next group.
 
         Raises RequestError where it is not prepared, or is another one than the specification was made for.
         """
-        prepared = datasets.load(spec.dataset, spec.recipe.size)
-        if prepared.fingerprint != spec.fingerprint:
-            raise RequestError(
-                f"{prepared.folder} holds {spec.dataset} with fingerprint {prepared.fingerprint[:12]}, but the group "
-                f"was planned on {spec.fingerprint[:12]}; prepare it from the same originals."
-            )
-        return cls.of(prepared, spec.recipe, device)
+        return _found(spec.dataset, spec.fingerprint, spec.recipe, device)
+
+
+@lru_cache(maxsize=1)
+def _found(dataset: str, fingerprint: str, recipe: Recipe, device: torch.device) -> Resources:
+    prepared = datasets.load(dataset, recipe.size)
+    if prepared.fingerprint != fingerprint:
+        raise RequestError(
+            f"{prepared.folder} holds {dataset} with fingerprint {prepared.fingerprint[:12]}, but the group was "
+            f"planned on {fingerprint[:12]}; prepare it from the same originals."
+        )
+    return Resources.of(prepared, recipe, device)
 
 
 @dataclass(frozen=True)
 class Control:
-    """Who is told of the progress of groups, and what stops them at their next step."""
+    """Who is told of the progress of groups, and what ends them early."""
 
-    reporter: Reporter
+    reporter: Watcher
     stop: Event = field(default_factory=Event)
+    """At the next step: what came after the last checkpoint is lost."""
+    pause: Event = field(default_factory=Event)
+    """At the end of the epoch, with a checkpoint."""
 
 
-def run_alone(spec: GroupSpec, control: Control, device: str = "auto", job: str | None = None) -> None:
+def run_alone(
+    spec: GroupSpec, control: Control, device: str = "auto", *, job: str | None = None, steal: Collection[str] = ()
+) -> None:
     """Train and store a group in a process that knows nothing of it yet: load its plugin and its data, then run it.
 
-    device: as `machine.device_named` takes it. job: whose claims this process may go on with, as `Claims` takes it.
+    device: as `machine.device_named` takes it. job, steal: whose claims it may take over, as `Claims` takes them.
     Cells that another process holds are left to it. Raises what `run_group` and `Resources.found` raise, and
     RequestError where the plugin cannot be loaded or was changed since the group was planned.
     """
     registry.from_specification(spec.wanted)
     resources = Resources.found(spec, device_named(device))
-    with Claims(spec.root, job=job) as claims:
+    with Claims(spec.root, job=job, steal=steal) as claims:
         run_group(spec, resources, control, claims)
 
 
 def run_group(spec: GroupSpec, resources: Resources, control: Control, claims: Claims) -> None:
     """Train what is left of one group and write its folders, of the cells that this process can hold.
 
+    Seeds whose checkpoints stand at different epochs, as after a kill between two of them, train one after another.
+
     Raises Interrupted where it was stopped or paused, with what can be gone on with on disk, ClaimLost where another
     process took over, and RequestError for what was begun otherwise, cannot be gone on with, or is a damaged data set.
     """
     full_precision()
-    one_thread(resources.device)
+    work_on(resources.device)
     held = [cell for cell in spec.cells if claims.take(cell)]
     try:
         for cell in held:
             litter.clean(cell.folder(spec.root))
-        todo = [cell for cell in held if not is_done(cell, spec.root)]
-        engines = {cell: _begun(cell, spec, resources) for cell in todo}
-        for alike in _of_one_stage(todo, engines, spec):
-            seeds = tuple(cell.seed for cell in alike)
-            _train_what_fits(replace(spec, seeds=seeds, engine=engines[alike[0]]), resources, control, claims)
+        engines: dict[Engine, list[int]] = {}
+        for cell in held:
+            if not is_done(cell, spec.root):
+                engines.setdefault(_begun(cell, spec, resources), []).append(cell.seed)
+        for engine, seeds in engines.items():
+            part = replace(spec, seeds=tuple(seeds), engine=engine)
+            _train_in_parts(part, resources, control, claims)
     finally:
         for cell in held:
             claims.release(cell)
@@ -152,24 +172,8 @@ def _begun(cell: Cell, spec: GroupSpec, resources: Resources) -> Engine:
     return engine
 
 
-def _of_one_stage(cells: list[Cell], engines: dict[Cell, Engine], spec: GroupSpec) -> list[list[Cell]]:
-    """Cells that can train in one pass: those that stand at the same epoch, by the same engine.
-
-    Those whose checkpoint cannot be used come last, so that they stop no other.
-    """
-    stages: dict[tuple[float, Engine], list[Cell]] = {}
-    for cell in cells:
-        identity = checkpoint.identity(cell, spec.fingerprint)
-        epoch = inf
-        with suppress(RequestError):  # it is told when the cell is to be trained
-            epoch = checkpoint.epochs_done(checkpoint.path_of(cell, spec.root), identity)
-        stages.setdefault((epoch, engines[cell]), []).append(cell)
-    return [stages[key] for key in sorted(stages, key=lambda key: key[0])]
-
-
-def _train_what_fits(spec: GroupSpec, resources: Resources, control: Control, claims: Claims) -> None:
-    """Train one group; halve it where the device's memory does not suffice, and divide it where a checkpoint before the
-    newest one must be used, so that its seeds stand apart."""
+def _train_in_parts(spec: GroupSpec, resources: Resources, control: Control, claims: Claims) -> None:
+    """Train one group in as few passes as can be: several where seeds stand apart, or where memory is too small."""
     try:
         return _train_and_store(spec, resources, control, claims)
     except checkpoint.Uneven as uneven:
@@ -183,12 +187,12 @@ def _train_what_fits(spec: GroupSpec, resources: Resources, control: Control, cl
     # Only here, behind the exception and its traceback, is the memory of the group free again.
     torch.cuda.empty_cache()
     for part in parts:
-        _train_what_fits(replace(spec, seeds=part), resources, control, claims)
+        _train_in_parts(replace(spec, seeds=part), resources, control, claims)
 
 
 def _train_and_store(spec: GroupSpec, resources: Resources, control: Control, claims: Claims) -> None:
     rhythm = Rhythm(spec.recipe.epochs, spec.deadline)
-    if control.stop.is_set() or rhythm.overdue:
+    if control.stop.is_set() or control.pause.is_set() or rhythm.overdue:
         raise Interrupted
     verification = resources.prepared.verification
     verification.check(wait=False)
@@ -198,7 +202,7 @@ def _train_and_store(spec: GroupSpec, resources: Resources, control: Control, cl
         control.reporter.note(note)
 
     def after_epoch(replicas: Replicas) -> None:
-        due = rhythm.after_epoch(replicas.epoch)
+        due = rhythm.after_epoch(replicas.epoch, pause=control.pause.is_set())
         control.reporter.epoch(replicas)
         verification.check(wait=due.save)
         if due.save:

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.datasets import PreparedSet
-from benchmarks.machine import full_precision, workers
+from benchmarks.machine import full_precision, or_cpu, workers
 from benchmarks.networks import registry
 from benchmarks.networks.plugins import described
 from benchmarks.protocol.recipe import Recipe
@@ -42,8 +42,11 @@ class Outcome:
 
     def add(self, network: str, error: BaseException) -> None:
         """What a group raised; the groups of other networks go on."""
-        plugin = registry.entry(network).plugin
-        what = str(error) if isinstance(error, RequestError) else described(error, plugin.files if plugin else ())
+        if isinstance(error, RequestError):  # perhaps of a plugin that is not here, of which the registry knows nothing
+            what = str(error)
+        else:
+            plugin = registry.entry(network).plugin
+            what = described(error, plugin.files if plugin else ())
         self.errors.append((network, what.removesuffix(".")))
         self.causes.append(error)
 
@@ -60,8 +63,8 @@ class Job:
     """Of the cells of which nothing was trained yet."""
     deadline: float | None = None
     """When to pause, at the end of an epoch: seconds since 1970; None: when all is done."""
-    steal: bool = False
-    """Whether to take over what other processes hold when this one begins."""
+    steal: frozenset[str] = frozenset()
+    """Claims of others that are taken over, as `claims.held_now` found them."""
 
     @property
     def prepared(self) -> PreparedSet:
@@ -88,19 +91,38 @@ def execute(cells: list[Cell], job: Job) -> Outcome:
     then as after Ctrl-C.
     """
     outcome = Outcome()
+    work_through(checked_groups(cells, job, outcome), job, outcome)
+    return stored(outcome, cells, job.root)
+
+
+def checked_groups(cells: list[Cell], job: Job, outcome: Outcome) -> list[GroupSpec]:
+    """The groups of cells that can be begun or gone on with; networks that cannot train become errors of the outcome.
+
+    Raises RequestError as `execute` does. Nothing is stored.
+    """
     cells = fit_to_train(cells, job, outcome)
     for cell in cells:
         engine = save_run.engine_of(cell, job.root, job.engine)
         require(engine, job.device, cell.folder(job.root) / CONFIG)
         save_run.can_begin(cell, job.prepared, job.recipe, job.root, engine)
+    return planned_groups(cells, job)
+
+
+def work_through(groups: list[GroupSpec], job: Job, outcome: Outcome) -> None:
+    """Train groups that were checked, until all are done by whomever; what goes wrong becomes part of the outcome."""
     full_precision()
+    _ = job.data  # loaded once, before the workers ask for it
     try:
-        with announcing(job.control.reporter.note), Claims(job.root, steal=cells if job.steal else ()) as claims:
-            _work_side_by_side(Backlog(planned_groups(cells, job), claims), job, claims, outcome)
+        with announcing(job.control.reporter.note), Claims(job.root, steal=job.steal) as claims:
+            _work_side_by_side(Backlog(groups, claims), job, claims, outcome)
     except KeyboardInterrupt:
         outcome.interrupted = True
-    outcome.finished = [cell for cell in cells if is_finished(cell, job.root)]
-    outcome.failed = [failure for cell in cells if (failure := failure_of(cell, job.root)) is not None]
+
+
+def stored(outcome: Outcome, cells: list[Cell], root: Path) -> Outcome:
+    """The outcome with what is on disk of its cells."""
+    outcome.finished = [cell for cell in cells if is_finished(cell, root)]
+    outcome.failed = [failure for cell in cells if (failure := failure_of(cell, root)) is not None]
     return outcome
 
 
@@ -142,7 +164,8 @@ def fit_to_train(cells: list[Cell], job: Job, outcome: Outcome) -> list[Cell]:
     RequestError where the probe leaves no network to train.
     """
     fit = []
-    rest = len(job.data.train) % job.recipe.batch or job.recipe.batch
+    rest = len(job.prepared.split(job.recipe.split).train) % job.recipe.batch or job.recipe.batch
+    device = or_cpu(job.device)
     for name in dict.fromkeys(cell.network for cell in cells):
         mine, entry = [cell for cell in cells if cell.network == name], registry.entry(name)
         if not entry.accepts(job.recipe.size):
@@ -150,7 +173,7 @@ def fit_to_train(cells: list[Cell], job: Job, outcome: Outcome) -> list[Cell]:
             continue
         try:
             stacked = job.device.type == "cuda" and len(mine) > 1
-            notes = probe(name, job.recipe, job.device, narrowest=rest, stacked=stacked) if entry.foreign else []
+            notes = probe(name, job.recipe, device, narrowest=rest, stacked=stacked) if entry.foreign else []
         except Unfit as unfit:
             outcome.errors.append((name, unfit.what))
             outcome.causes.append(unfit)

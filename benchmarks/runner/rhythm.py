@@ -45,13 +45,16 @@ class Rhythm:
         """Whether the deadline is over."""
         return self.until is not None and self.clock() >= self.until
 
-    def after_epoch(self, epoch: int) -> Due:
-        """What is due now that this epoch has ended: after the last one always a save, and never a pause."""
+    def after_epoch(self, epoch: int, *, pause: bool = False) -> Due:
+        """What is due now that this epoch has ended: after the last one always a save, and never a pause.
+
+        pause: whether one is asked for, whatever the deadline.
+        """
         before, self.ended = self.ended, self.clock()
         if epoch >= self.epochs:
             return Due(save=True, pause=False)
         next_end = self.ended + (self.ended - before)  # the next epoch is as long as this one
-        pause = self.until is not None and next_end > self.until
+        pause = pause or (self.until is not None and next_end > self.until)
         interval = min(LATEST, max(SOONEST, SHARE * self.cost))
         return Due(save=pause or self.ended - self.last_save >= interval, pause=pause)
 

@@ -1,0 +1,146 @@
+"""What `run` does once it knows what is asked for: who trains it, or what it would cost; and what went wrong."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+from rich.table import Table
+
+from benchmarks.cli.session import Session
+from results.errors import RequestError, unknown
+
+if TYPE_CHECKING:
+    from benchmarks.datasets import PreparedSet
+    from benchmarks.protocol.recipe import Recipe
+    from benchmarks.runner.executors.executor import Executor
+    from benchmarks.runner.local import Job, Outcome
+    from results.cell import Cell
+
+EXECUTORS = ("local", "ray", "slurm")
+
+
+@dataclass(frozen=True)
+class Work:
+    """How the cells of a request are to be worked on."""
+
+    root: Path
+    deadline: float | None
+    """When to pause, seconds since 1970."""
+    kernels: bool
+    """Whether runs may be begun with the CPU kernels."""
+    steal: bool
+    dry_run: bool
+    script: bool
+    """Whether to show what Slurm would be given, and train nothing."""
+
+
+def chosen(name: str, device: str, address: str | None, slurm: list[str] | None, script: bool) -> "Executor":
+    """The executor of this name. Raises RequestError for an option that is not its own."""
+    if name not in EXECUTORS:
+        raise unknown("executor", name, EXECUTORS, "--executor takes one of: {names}")
+    for option, given, owner in (
+        ("--address", address, "ray"),
+        ("--slurm", slurm, "slurm"),
+        ("--print", script, "slurm"),
+    ):
+        if given and name != owner:
+            raise RequestError(f"{option} goes with --executor {owner}; add that, or leave {option} out.")
+    if name == "ray":
+        from benchmarks.runner.executors.ray import Ray
+
+        return Ray(device, address)
+    if name == "slurm":
+        from benchmarks.runner.executors.slurm import Slurm
+
+        return Slurm.asked(slurm or [], device)
+    from benchmarks.machine import devices_named
+    from benchmarks.runner.executors.here import Processes, Threads
+
+    devices = devices_named(device)
+    return Threads(devices[0]) if len(devices) == 1 else Processes(devices)
+
+
+def run_data_sets(
+    cells: "list[Cell]", recipe: "Recipe", executor: "Executor", work: Work, session: Session
+) -> list[str]:
+    """Run, or only estimate, data set by data set; sentences about what failed."""
+    from benchmarks import datasets
+    from benchmarks.datasets import judging
+    from benchmarks.machine import or_cpu
+    from benchmarks.runner import local
+    from benchmarks.runner.claims import held_now
+    from benchmarks.runner.console import Reporter
+    from benchmarks.runner.executors.slurm import Slurm
+    from benchmarks.runner.group import Control, Resources
+    from benchmarks.training import engine
+
+    problems = []
+    for name in dict.fromkeys(cell.dataset for cell in cells):
+        mine = [cell for cell in cells if cell.dataset == name]
+        prepared = datasets.load(name, recipe.size)
+        _say_what_is_unknown(prepared, session)
+        if vanished := judging.vanished_in_words(prepared.vanished, prepared.size):
+            session.say(f"{name}: {vanished}.")
+        device = or_cpu(executor.device) if work.dry_run else executor.device
+        begun_with = engine.of_new_runs(device, recipe, allowed=work.kernels)
+        with Reporter(session.console) as reporter:
+            resources, control = Resources.of(prepared, recipe, device), Control(reporter)
+            stolen = held_now(mine, work.root) if work.steal else frozenset()
+            job = local.Job(recipe, work.root, resources, control, begun_with, work.deadline, stolen)
+            outcome = local.Outcome()
+            if work.script:
+                assert isinstance(executor, Slurm)
+                session.say_whole(executor.script(len(local.planned_groups(mine, job)), work.root))
+                continue
+            reporter.note(engine.announcement(job.engine, device, recipe, asked=work.kernels))
+            if work.dry_run:
+                show_costs(local.fit_to_train(mine, job, outcome), job, session, executor.side_by_side)
+            else:
+                outcome = executor.execute(mine, job)
+        problems += _faults(outcome, session)
+    return problems
+
+
+def _say_what_is_unknown(prepared: "PreparedSet", session: Session) -> None:
+    """Where an earlier version prepared the data set."""
+    if prepared.data.originals is None:
+        session.say(
+            f"{prepared.name} was prepared by an earlier version, which did not record its originals: its runs will "
+            f"say so. `python -m benchmarks data {prepared.name} --from PATH` records them and leaves the pixels as "
+            "they are."
+        )
+
+
+def _faults(outcome: "Outcome", session: Session) -> list[str]:
+    """Sentences about what failed. Ends the command where it was interrupted."""
+    for cause in outcome.causes:
+        session.show_traceback(cause)
+    if outcome.interrupted:
+        session.say("Stopped. Run the same command again to go on from the last checkpoints.")
+        raise typer.Exit(130)
+    errors = [f"{network}: {what}." for network, what in outcome.errors]
+    return errors + [f"{failure.cell}: {failure.reason}." for failure in outcome.failed]
+
+
+def show_costs(cells: "list[Cell]", job: "Job", session: Session, devices: int) -> None:
+    """Time the training of each network and engine for a moment, and tell what all will take on so many devices."""
+    from benchmarks.runner import cost
+
+    if not cells:
+        return
+    title = f"{cells[0].dataset}, {job.recipe.name}, {job.device}"
+    table = Table("network", "engine", "cells", "images/s", "time", title=title)
+    groups, costs = cost.groups(cells, job), {}
+    for (name, engine), number in groups.items():
+        costs[name, engine] = measured = cost.measure(name, engine, number, job)
+        alone = _clock(cost.makespan({(name, engine): number}, costs, job, devices))
+        table.add_row(name, engine.name, str(number), f"{measured.images_per_second:.0f}", alone)
+    session.show(table)
+    session.say(f"Estimated time of all: {_clock(cost.makespan(groups, costs, job, devices))}")
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
