@@ -245,3 +245,11 @@ def test_a_random_change_of_a_published_table_is_a_problem(tmp_path: Path, monke
             except Damaged as damage:
                 noted += damage.path == path
     assert noted > 5
+
+
+def test_a_message_about_hostile_text_is_one_plain_line() -> None:
+    damage = Damaged(Path("a.csv"), "b\0\n\u202e" + "c" * 1000, "mend it")
+    assert str(damage.problem) == str(damage)
+    assert str(damage).startswith("a.csv: b\\x00\\n\\u202ec")
+    assert str(damage).endswith("c ...; mend it.")
+    assert len(str(damage)) == len("a.csv: ; mend it.") + 400
