@@ -18,9 +18,9 @@ from benchmarks import datasets
 from benchmarks.cli.listing import _runs
 from benchmarks.cli.session import Session
 from benchmarks.protocol.recipe import RECIPES
-from benchmarks.runner import backlog, local
+from benchmarks.runner import backlog, litter, local
 from benchmarks.runner.claims import ClaimLost, Claims, held_now
-from benchmarks.runner.console import Reporter
+from benchmarks.runner.console import Event, Note, Watcher
 from benchmarks.runner.group import Control, Resources
 from results import claims as stored
 from results import files
@@ -168,6 +168,24 @@ def test_of_many_that_find_a_claim_over_one_gets_the_cell(tmp_path, monkeypatch,
         assert os.listdir(CELL.folder(tmp_path)) == files.partials(tmp_path) == []
 
 
+@pytest.mark.parametrize("step", ["link", "replace"])
+def test_a_claim_that_the_holder_cleaned_away_while_it_was_written_came_too_late(tmp_path, monkeypatch, step):
+    """Between the rival's look at the cell and its claim, another process takes the cell and cleans its folder."""
+    doing = getattr(os, step)
+    with Claims(tmp_path) as holder, Claims(tmp_path) as rival:
+
+        def after_the_holder(*paths, **options):
+            monkeypatch.setattr(os, step, doing)
+            assert holder.take(CELL)
+            assert litter.clean(CELL.folder(tmp_path))
+            return doing(*paths, **options)
+
+        monkeypatch.setattr(os, step, after_the_holder)
+        assert not rival.take(CELL)
+        holder.check([CELL])
+    assert os.listdir(CELL.folder(tmp_path)) == []
+
+
 @pytest.fixture(scope="module")
 def resources(tmp_path_factory) -> Resources:
     with pytest.MonkeyPatch.context() as patch:
@@ -182,9 +200,13 @@ def jobs(tmp_path, resources, monkeypatch):
     said = [[], []]
 
     def job(lines: list[str]) -> local.Job:
-        reporter = Reporter(Console(quiet=True))
-        reporter.note = lines.append
-        return local.Job(RECIPE, tmp_path / "results", resources, Control(reporter))
+        def show(event: Event) -> None:
+            if isinstance(event, Note):
+                lines.append(event.text)
+            elif not event.state and not event.ended:
+                lines.append(f"{event.title}: starting at {event.epoch}")
+
+        return local.Job(RECIPE, tmp_path / "results", resources, Control(Watcher(show)))
 
     return [job(lines) for lines in said], said
 

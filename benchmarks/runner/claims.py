@@ -15,6 +15,7 @@ from benchmarks.training.loop import Interrupted
 from results import claims, files
 from results.cell import CLAIM, Cell
 from results.claims import Claim, Held
+from results.errors import Unwritable
 
 
 class ClaimLost(Interrupted):
@@ -108,19 +109,37 @@ def held_now(cells: Iterable[Cell], root: Path) -> frozenset[str]:
 
 
 def _placed(claim: Claim, path: Path) -> bool:
-    """Put a claim into its place, unless one is there; whether it was put."""
-    with files.beside(path) as whole:
-        claim.write(whole)
-        try:
-            os.link(whole, path)
-            return True
-        except FileExistsError:
-            return whole.stat().st_nlink == 2  # ours all the same, where a file server's first answer was lost
-        except OSError:  # there are no hard links here
-            with suppress(FileExistsError), path.open("xb") as file:
-                file.write(whole.read_bytes())
-                return True
+    """Put a claim into its place, unless one is there; whether it was put.
+
+    Whoever holds the cell cleans its folder, and with it a rival's claim that is being written: too late.
+    """
+    try:
+        with files.beside(path) as whole:
+            claim.write(whole)
+            return _linked(whole, path)
+    except FileNotFoundError:
+        return False
+    except Unwritable as error:
+        if isinstance(error.__cause__, FileNotFoundError):
             return False
+        raise
+
+
+def _linked(whole: Path, path: Path) -> bool:
+    """Give a file its place, unless one is there; whether it has it. Raises FileNotFoundError where it was removed."""
+    try:
+        os.link(whole, path)
+        return True
+    except FileExistsError:
+        return whole.stat().st_nlink == 2  # ours all the same, where a file server's first answer was lost
+    except FileNotFoundError:
+        raise
+    except OSError:  # there are no hard links here
+        content = whole.read_bytes()
+        with suppress(FileExistsError), path.open("xb") as file:
+            file.write(content)
+            return True
+        return False
 
 
 def _replaced(claim: Claim, over: Held, path: Path, now: float) -> bool:
