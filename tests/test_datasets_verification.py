@@ -133,7 +133,7 @@ def test_not_waiting_raises_nothing_before_the_end(prepared: datasets.PreparedSe
 # A run on zeroed bytes
 
 RUN = ["run", "--suite", "isic2018", "--network", "aulunet_v3", "--seeds", "1", "--size", str(SIZE)]
-RUN += ["--epochs", "1", "--batch", "3"]
+RUN += ["--epochs", "1", "--batch", "3", "--no-kernels"]
 
 
 def refused(*arguments: str) -> str:
@@ -167,7 +167,7 @@ def test_results_wait_for_the_verification_where_no_checkpoint_did(
     scored, score = threading.Event(), group.score_test
 
     def late(_: object) -> str:
-        scored.wait()
+        assert scored.wait(60)
         return "The prepared set is damaged; delete it."
 
     def score_then_tell(*arguments: object) -> object:
@@ -177,7 +177,7 @@ def test_results_wait_for_the_verification_where_no_checkpoint_did(
 
     monkeypatch.setattr(verification, "fault_of", late)
     monkeypatch.setattr(group, "score_test", score_then_tell)
-    monkeypatch.setattr(group.Rhythm, "after_epoch", lambda *_: rhythm.Due(save=False, pause=False))
+    monkeypatch.setattr(group.Rhythm, "after_epoch", lambda *_, **__: rhythm.Due(save=False, pause=False))
     said = refused(*RUN, "--results", str(tmp_path / "results"))
     assert said == "The prepared set is damaged; delete it."
     assert [path.name for path in (tmp_path / "results").rglob("*") if path.is_file()] == ["config.json"]
@@ -188,7 +188,8 @@ def test_resources_begin_the_verification(prepared: datasets.PreparedSet) -> Non
 
     begun = prepared.verification
     assert not begun._thread.is_alive()
-    group.Resources.of(prepared, RECIPES["quick"].changed(size=SIZE), torch.device("cpu"))
+    resources = group.Resources.of(prepared, RECIPES["quick"].changed(size=SIZE), torch.device("cpu"))
+    assert resources.data.fingerprint == prepared.fingerprint
     begun._thread.join()
     assert begun._ended.is_set()
 
