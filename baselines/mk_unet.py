@@ -14,8 +14,8 @@ Kept as it is there:
 * The paper describes deep supervision, the released network does not return it: the three side heads (31, 59 and 115
   parameters, here `unused`) are evaluated and thrown away. They are in the parameter counts and, with 0.11, 0.23 and
   0.46 M multiply-adds, in the operations.
-* The channel attentions of T have one hidden unit (the deepest two), and those initial weights leave half of them dead:
-  clipped for every image, so that the gate is 0.5 and learns nothing.
+* The channel attentions of T have one hidden unit (the deepest two). Under the authors' initial weights a ReLU clips it
+  for every image in half of all draws: the gate is 0.5 then, and no gradient reaches it.
 * One spatial attention is shared by all five decoder steps.
 * The shortcut of a block whose width changes is a bare 1x1 convolution, without batch norm.
 * The convolutions of the attention gates have biases in front of batch norms, which cancel them.

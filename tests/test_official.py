@@ -9,7 +9,7 @@ from benchmarks.networks.seeding import states
 
 ENTRIES = {name: registry.entry(name) for name in registry.names()}
 OFFICIAL = {name: entry.official for name, entry in ENTRIES.items() if entry.official}
-RETURNED = {"aulunet_v3": 1, "ege_unet": 6, "lb_unet": 9, "ulvm_unet": 1, "mambalite_unet": 1}
+RETURNED = {"aulunet_v3": 1, "ege_unet": 6, "lb_unet": 9, "ulvm_unet": 1}
 
 
 def test_a_network_has_one_where_its_authors_released_it():
