@@ -67,10 +67,15 @@ def undisturbed(cache, tmp_path_factory) -> list[bytes]:
 
 
 def start(root: Path, *options: str, before: str = "", **environment: str) -> subprocess.Popen:
-    """The command in a process of its own. before: Python code that it begins with."""
-    code = f"{before}\nfrom benchmarks.cli import main\nif __name__ == '__main__': main()"
+    """The command in a process of its own. options: --seeds in place of its own. before: code that it begins with."""
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"  # ignored where tests run detached
+    code = f"{code}\n{before}\nfrom benchmarks.cli import main\nif __name__ == '__main__': main()"
+    command = list(COMMAND)
+    if "--seeds" in options:
+        place = command.index("--seeds")
+        del command[place : place + 2]
     return subprocess.Popen(
-        [sys.executable, "-c", code, *COMMAND, "--results", str(root), *options],
+        [sys.executable, "-c", code, *command, "--results", str(root), *options],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
