@@ -20,7 +20,8 @@ def draw_linear(module: nn.Module) -> None:
 
 
 def draw_by_fan_out(module: nn.Module) -> None:
-    """The pass over all modules that EGE-UNet, LB-UNet, MALUNet, ULVM-UNet and UNeXt share; C2SDG's of its encoder.
+    """The pass over all modules that EGE-UNet, LB-UNet, MALUNet, UltraLBM-UNet, ULVM-UNet and UNeXt share; C2SDG's of
+    its encoder.
 
     Linear layers as `draw_linear`; convolutions from a normal of variance 2 / fan-out. The fan-out of a one-dimensional
     convolution ignores its groups, and its bias keeps PyTorch's start; that of a two-dimensional one starts at 0.

@@ -1,4 +1,4 @@
-"""Mamba (Gu and Dao, 2023), the selective state space block that two of the networks share.
+"""Mamba (Gu and Dao, 2023), the selective state space block that four of the networks share.
 
 Letters: B batch, L tokens, C channels, D = expand * C inner channels, N states, R rank of the step sizes.
 """

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import torch
 
 from results.errors import RequestError
@@ -111,27 +112,53 @@ def now(device: torch.device) -> float:
 # Memory
 
 
-def peak_memory_mb(device: torch.device) -> float | None:
-    """Peak memory in MB (1e6 bytes): allocated on the CUDA device, or resident of the whole process on CPU.
-
-    None on CPU where the system does not tell it (Windows).
-    """
+def peak_memory_mb(device: torch.device) -> float:
+    """Peak memory in MB (1e6 bytes): allocated on the CUDA device, or resident of the whole process on CPU."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e6
     try:
         import resource
-    except ImportError:
-        return None
+    except ImportError:  # Windows
+        return psutil.Process().memory_info().peak_wset / 1e6
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
 
-def memory_gb() -> int | None:
-    """Main memory in GB (1e9 bytes), rounded; None where the system does not tell it (Windows)."""
-    try:
-        return round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9)
-    except (AttributeError, OSError, ValueError):
-        return None
+def memory_gb() -> int:
+    """Main memory in GB (1e9 bytes), rounded."""
+    return round(psutil.virtual_memory().total / 1e9)
+
+
+def available_memory() -> int:
+    """Bytes of main memory that this process can still take: of the machine, or of its control groups if they limit it.
+
+    Batch systems and containers limit a process by control groups, and end it when it takes more.
+    """
+    return max(0, min([psutil.virtual_memory().available, *_left_by_control_groups()]))
+
+
+CONTROL_GROUPS, OWN_GROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
+_FILES = {  # of a group of version 2, and of the memory groups of version 1: limit, usage, and what can be reclaimed
+    "": ("memory.max", "memory.current", "inactive_file"),
+    "memory": ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+}
+
+
+def _left_by_control_groups() -> Iterator[int]:
+    """Bytes that each control group around this process leaves to it; nothing where none limits it."""
+    lines = OWN_GROUPS.read_text().splitlines() if OWN_GROUPS.exists() else []
+    for _, controllers, own in (line.split(":", 2) for line in lines):
+        kind = "memory" if "memory" in controllers.split(",") else controllers
+        if kind not in _FILES:
+            continue
+        (limit, usage, reclaimable), top = _FILES[kind], CONTROL_GROUPS / kind
+        for folder in (top / own.strip("/"), *(top / own.strip("/")).parents):
+            try:
+                most, used = (int((folder / name).read_text()) for name in (limit, usage))
+                statistics = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+            except (OSError, ValueError):  # no such group, or no limit: "max"
+                continue
+            yield most - used + int(statistics.get(reclaimable, 0))
 
 
 # Description

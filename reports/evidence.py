@@ -15,7 +15,7 @@ import pandas as pd
 from results import complexity, leakage, profiles
 from results.errors import Damaged, Problem
 from results.files import own_or_packaged
-from results.published import TABLES, Contradictions, Documented, PublishedTable
+from results.published import TABLES, BeyondTable, Contradictions, Documented, Printed, PublishedTable
 from results.runs import Failure, Run, load_runs, of_one_identity
 
 
@@ -44,6 +44,7 @@ class Evidence:
     runs: list[Run]
     failures: list[Failure]
     published: dict[str, pd.DataFrame]
+    beyond: list[Printed]
     complexity: dict[str, dict[str, int]]
     profiles: list[Profile]
     documented: list[Documented]
@@ -79,6 +80,7 @@ def load_everything(root: Path) -> Evidence:
         runs=_scored_alike(runs, problems),
         failures=stored.failures,
         published={name: _published(name, set(counts), problems) for name in TABLES},
+        beyond=_beyond(problems),
         complexity=counts,
         profiles=_profiles(root, problems),
         documented=_documented(problems),
@@ -149,6 +151,14 @@ def _profiles(root: Path, problems: list[Problem]) -> list[Profile]:
 def _documented(problems: list[Problem]) -> list[Documented]:
     try:
         return Contradictions.read(Contradictions.path()).documented
+    except Damaged as damage:
+        problems.append(damage.problem)
+        return []
+
+
+def _beyond(problems: list[Problem]) -> list[Printed]:
+    try:
+        return BeyondTable.read(BeyondTable.path()).printed
     except Damaged as damage:
         problems.append(damage.problem)
         return []

@@ -17,6 +17,10 @@ _THREE = (
     "Our interpretation: the released code has two branches only; a softmax over three is inferred from the published "
     "counts."
 )
+_ALL_LESION = (
+    "Every pixel is lesion, whatever its weights: the head ends in a ReLU, and no sigmoid of that falls below 0.5. "
+    "It is kept for parity and counts and is in no suite: its IoU is the share of lesion pixels."
+)
 _ALONE = "Not in the paper: where AKF is absent, a depthwise 3x3 convolution and a PointConv stand in its place."
 
 
@@ -71,6 +75,15 @@ NETWORKS = {
         Network("aulunet_d135", "d=1,d=3,d=5", interpretation=_THREE),
         Network("aulunet_d157", "d=1,d=5,d=7", interpretation=_THREE),
         Network("aulunet_d357", "d=3,d=5,d=7", interpretation=_THREE),
+        # Not in the paper: smaller rivals and later networks.
+        Network("mk_unet_t", "MK-UNet-T", "ICCVW25"),
+        Network("mk_unet_s", "MK-UNet-S", "ICCVW25"),
+        Network("mk_unet", "MK-UNet", "ICCVW25"),
+        Network("simple_unet", "SimpleUNet-16", "arXiv25"),
+        Network("simple_unet_one_class", "SimpleUNet-16 (one class)", "arXiv25", note=_ALL_LESION),
+        Network("tiny_unet", "TinyU-Net", "MICCAI24"),
+        Network("ultralbm_unet", "UltraLBM-UNet", "arXiv25"),
+        Network("mambalite_unet", "MambaLiteUNet", "arXiv26"),
     )
 }
 
@@ -82,4 +95,8 @@ SECOND_INTERPRETATIONS = ("aulunet_v1_pooled", "aulunet_v2_pooled")
 TABLE_2 = ("aulunet_m4", "aulunet_m5", "aulunet_v1", "aulunet_v2", "aulunet_v3")
 SINGLE_MODULES = ("aulunet_akf", "aulunet_rgf", "aulunet_lsg", "aulunet_rgf_lsg")
 """Added to Table 2 by us."""
-TABLE_3 = ("aulunet_v3", *_NAMES[_NAMES.index("aulunet_d13") :])
+BEYOND = _NAMES[_NAMES.index("mk_unet_t") :]
+"""Networks that are not in the paper."""
+NOT_TRAINED = ("simple_unet_one_class",)
+"""In no suite; they are run where they are named."""
+TABLE_3 = ("aulunet_v3", *_NAMES[_NAMES.index("aulunet_d13") : _NAMES.index(BEYOND[0])])

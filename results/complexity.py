@@ -12,7 +12,7 @@ from results import files
 from results.table import Column, Table
 
 FILE = "complexity.csv"
-COUNTS = ("parameters", "thop_parameters", "thop_macs", "fvcore_macs", "flops")
+COUNTS = ("parameters", "thop_parameters", "thop_macs", "ptflops_macs", "fvcore_macs", "flops")
 COLUMNS = ("network", *COUNTS, "input", "notes")
 
 
@@ -21,6 +21,7 @@ class ComplexityTable(Table):
 
     * parameters: elements of all parameters.
     * thop_parameters, thop_macs: what the paper's counter sees; its "GFLOPs" are thop_macs / 1e9.
+    * ptflops_macs: what ptflops counts of modules alone; earlier files lack it.
     * fvcore_macs: multiply-accumulates that fvcore counts.
     * flops: true floating-point operations, 2 per multiply-accumulate.
 
@@ -29,7 +30,7 @@ class ComplexityTable(Table):
 
     COLUMNS = (
         Column("network", str),
-        *(Column(name, int, low=0, empty=True) for name in COUNTS),
+        *(Column(name, int, low=0, empty=True, required=name != "ptflops_macs") for name in COUNTS),
         Column("input", str, required=False),
         Column("notes", str, required=False),
     )
@@ -43,6 +44,8 @@ class ComplexityTable(Table):
         for name in ("input", "notes"):
             if name not in table.rows:
                 table.rows[name] = ""
+        if "ptflops_macs" not in table.rows:
+            table.rows["ptflops_macs"] = pd.array([None] * len(table.rows), dtype="Int64")
         return table
 
     @property

@@ -22,6 +22,7 @@ class Damaged(RequestError):
     """A file that cannot be used. `message`: what is wrong with it, naming the field; `cure`: what to do about it."""
 
     def __init__(self, path: Path, message: str, cure: str) -> None:
+        message = _one_line(message)
         super().__init__(f"{path}: {message}; {cure}.")
         self.path, self.message, self.cure = path, message, cure
 
@@ -52,6 +53,7 @@ CURES = {
     errno.ENFILE: "close some programs: the system has too many open files",
     errno.ESTALE: "mount the shared folder again",
 }
+LONGEST_MESSAGE = 400
 OTHERWISE = "mend this place, or name another one"
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")  # as libraries written in Rust tell it, safetensors among them
 
@@ -91,8 +93,17 @@ class Problem:
     message: str
     cure: str
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "message", _one_line(self.message))
+
     def __str__(self) -> str:
         return f"{self.path}: {self.message}; {self.cure}."
+
+
+def _one_line(message: str) -> str:
+    """What a file holds may stand in a message: without control characters, and not longer than a reader takes in."""
+    plain = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in message)
+    return plain if len(plain) <= LONGEST_MESSAGE else f"{plain[: LONGEST_MESSAGE - 4]} ..."
 
 
 def unknown(kind: str, name: str, known: Iterable[str], where: str) -> RequestError:

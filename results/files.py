@@ -135,6 +135,14 @@ def _partial(path: Path) -> Path:
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}{PARTIAL}")
 
 
+def move(path: Path, place: Path) -> None:
+    """Put a file into the place of another, if there is one. Raises Unwritable where the system refuses."""
+    try:
+        os.replace(path, place)
+    except OSError as error:
+        raise Unwritable.of(place, error) from error  # type: ignore[misc]  # it is one, of an OSError
+
+
 def partials(root: Path) -> list[Path]:
     """Unfinished files below `root`: of a process that was killed, or of one that is writing just now."""
     return sorted(root.rglob(f".*{PARTIAL}"))

@@ -47,9 +47,9 @@ def results_root(chosen: Path | None = None) -> Path:
     """The folder that holds runs/: the chosen one, else that of the environment variable LESION_BENCHMARKS_RESULTS,
     else results/ of this checkout, else results/ of the working folder."""
     if chosen is not None:
-        return chosen.expanduser()
+        return expanded(chosen)
     if moved := os.environ.get(ENVIRONMENT):
-        return Path(moved).expanduser()
+        return expanded(Path(moved))
     return (checkout() or Path.cwd()) / "results"
 
 
@@ -65,6 +65,14 @@ def results_to_read(chosen: Path | None = None) -> Path:
         if folder.exists() and not os.access(folder, os.R_OK | os.X_OK):
             raise RequestError(f"The results folder {folder} cannot be read; get the right to read it.")
     return root
+
+
+def expanded(path: Path) -> Path:
+    """The path with ~ or ~name as a user's home. Raises RequestError where there is no such user."""
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise RequestError(f"{path} begins with the home of a user that there is not; write the path out.") from None
 
 
 def report_folder() -> Path:

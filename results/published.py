@@ -1,13 +1,19 @@
-"""The tables of the paper and its documented contradictions, typed by a person and never written by this code."""
+"""The paper's tables, its documented contradictions, and what the authors of later networks published.
 
+A person types all of it; this code never writes it.
+"""
+
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import pandas as pd
 
+from results.catalogue import BEYOND
 from results.errors import Damaged, Problem
-from results.metrics import EARLIER, METRICS
+from results.metrics import DEFINITIONS, EARLIER, METRICS
 from results.table import Column, Table, read_lines
 
 PUBLISHED = Path(__file__).resolve().parent / "published"
@@ -20,6 +26,9 @@ NUMBERS = ("params_m", "gflops", *_METRICS, *(f"{name}_std" for name in _METRICS
 """Millions, 1e9 multiply-accumulates, percent; then what a row of Table 2 or 3 has of the network's parts."""
 TYPED = {f"{old}{part}": f"{new}{part}" for old, new in EARLIER.items() for part in ("", "_std")}
 """Columns of the files, which quote the paper, and their keys here."""
+COUNTERS = ("parameters", "thop_parameters", "thop_macs", "twice_thop_macs", "ptflops_macs")
+"""What a published count of a network that is not in the paper is made by."""
+COUNTED = ("params_m", "gflops")
 REQUIRED = (*KEY, "label", "params_m", "gflops", "source")
 
 
@@ -98,6 +107,75 @@ class Contradictions(Table):
     @property
     def documented(self) -> list[Documented]:
         return [Documented(*map(str, row)) for row in self.rows[self.names()].itertuples(index=False)]
+
+
+@dataclass(frozen=True)
+class Printed:
+    """A number that was published of a network which is not in the paper. A protocol of its own: for reference only."""
+
+    network: str
+    dataset: str
+    """Empty for a count."""
+    metric: str
+    """params_m, gflops, or the key of a metric."""
+    value: float
+    """Millions, 1e9 operations, or a fraction."""
+    digits: int
+    """Decimals in print, of a percentage where it is one."""
+    counter: str
+    """One of COUNTERS for a count, else empty."""
+    definition: str
+    """What the number is, in words."""
+    protocol: str
+    """Split, selection and training, as far as they are known; empty for a count."""
+    source: str
+    second_hand: bool
+    """Whether others list it and the authors' own text was not read."""
+
+
+class BeyondTable(Table):
+    """beyond.csv: one row per number that was published of a network which is not in the paper."""
+
+    COLUMNS = (
+        Column("network", str, choices=BEYOND),
+        Column("dataset", str),
+        Column("metric", str, choices=("params_m", "gflops", *(metric.name for metric in (*METRICS, *DEFINITIONS)))),
+        Column("value", str),
+        Column("counter", str, choices=("", *COUNTERS)),
+        *(Column(name, str) for name in ("definition", "protocol", "source")),
+        Column("second_hand", str, choices=("yes", "no")),
+    )
+    KEY = ("network", "dataset", "metric")
+    CURE = RESTORE
+
+    @classmethod
+    def path(cls) -> Path:
+        return PUBLISHED / "beyond.csv"
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """As in Table. Raises Damaged for a value that is no plain number too, and for a count without a counter."""
+        table = super().read(path)
+        for row in table.rows.to_dict("records"):
+            where = f"of {row['metric']} of {row['network']}"
+            if not re.fullmatch(r"\d+(\.\d+)?", row["value"]):
+                raise Damaged(path, f"the value {where} is {row['value']!r}, not a number", CORRECT)
+            if (row["metric"] in COUNTED) != bool(row["counter"]):
+                raise Damaged(
+                    path, f"the counter {where} is {row['counter']!r}; counts have one, metrics none", CORRECT
+                )
+        return table
+
+    @property
+    def printed(self) -> list[Printed]:
+        """All of them, in the order of the file."""
+        return [_printed(row) for row in self.rows[self.names()].to_dict("records")]
+
+
+def _printed(row: dict) -> Printed:
+    text, scale = row.pop("value"), 1 if row["metric"] in COUNTED else 100
+    digits = len(text.partition(".")[2])
+    return Printed(**row | {"value": float(text) / scale, "digits": digits, "second_hand": row["second_hand"] == "yes"})
 
 
 def published_table(table: str) -> pd.DataFrame:

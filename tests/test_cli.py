@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmarks.cli.app import app, main
-from benchmarks.networks import citations
+from benchmarks.networks import citations, registry
 from results.installation import version
 
 ROOT = Path(__file__).parents[1]
@@ -152,6 +153,33 @@ def test_another_error_of_the_system_is_a_fault_of_ours(monkeypatch):
         main()
 
 
+def test_a_home_is_written_as_a_tilde_where_no_shell_replaces_it(monkeypatch, tmp_path):
+    """As in --results=~/runs, and as in a file of a scheduler; names may hold spaces and any letter."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    folder = tmp_path / "my networks \u00fc"
+    folder.mkdir()
+    example = (ROOT / "examples" / "own_network.py").read_text()
+    (folder / "my own.py").write_text(example.replace('Entry("tiny"', 'Entry("at_home"'))
+    monkeypatch.setattr(registry, "ENTRIES", {})
+    options = ["--plugin", "~/my networks \u00fc/my own.py", "--results=~/runs"]
+    done = CliRunner(env={"COLUMNS": "200"}).invoke(app, ["count", "--network", "at_home", *options])
+    assert done.exit_code == 0, done.output
+    assert "at_home" in done.output
+    done = CliRunner().invoke(app, ["report", "--format", "csv", "--results=~/runs", "--output=~/report \u00fc"])
+    assert done.exit_code == 0, done.output
+    assert list((tmp_path / "report \u00fc").iterdir())
+
+
+@pytest.mark.parametrize("code", ["0", "", "'done'"])
+def test_a_command_that_a_library_ends_is_a_mistake_too(code, monkeypatch, capsys):
+    """Whatever calls sys.exit() inside of a command: exit code 0 would say that it was done."""
+    monkeypatch.setattr(citations, "bibtex", lambda names: exec(f"import sys; sys.exit({code})"))
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "cite"])
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    assert re.fullmatch(r"Error: <string> line 1 ended the command by sys.exit\(.*\) .*\n", capsys.readouterr().err)
+
+
 def test_bibtex_is_printed_as_it_is_written():
     done = CliRunner().invoke(app, ["cite", "ege_unet", "smp:unet/resnet18"])
     assert done.exit_code == 0, done.output
@@ -195,7 +223,8 @@ def test_a_shell_is_offered_the_names(typed, offered):
 
 
 def test_completion_is_installed_for_the_script():
-    done = benchmarks("--show-completion", "bash")
+    """Also where the tests are run by no shell, such as a scheduler's: typer would look for one."""
+    done = benchmarks("--show-completion", "bash", _TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="1")
     assert "lesion-benchmarks" in done.stdout + done.stderr
 
 

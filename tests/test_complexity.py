@@ -45,6 +45,14 @@ BEYOND = {
         ("aulunet_d13", "aulunet_d24", "aulunet_d15", "aulunet_d17", "aulunet_d35"), (28_636, 28_636, 69.03)
     ),
     **dict.fromkeys(("aulunet_d123", "aulunet_d135", "aulunet_d157", "aulunet_d357"), (26_279, 26_279, 78.58)),
+    "mk_unet_t": (27_384, 27_384, 66.78),
+    "mk_unet_s": (93_050, 93_050, 132.33),
+    "mk_unet": (315_566, 315_566, 327.54),
+    "simple_unet": (16_308, 16_244, 210.55),
+    "simple_unet_one_class": (16_298, 16_234, 209.76),
+    "tiny_unet": (481_170, 481_170, 1_663.37),
+    "ultralbm_unet": (34_166, 29_391, 60.45),
+    "mambalite_unet": (910_627, 494_173, 326.21),
 }
 EXPECTED = TABLE_1 | BEYOND
 
@@ -57,7 +65,14 @@ CONV_AND_LINEAR = {
     "lb_unet": 93.67,
     "scr_net": 1_542.92,
     "aulunet_v3": 57.56,
+    "mk_unet_t": 49.65,
+    "mk_unet_s": 104.39,
+    "mk_unet": 278.05,
+    "simple_unet": 191.20,
+    "simple_unet_one_class": 190.68,
+    "tiny_unet": 1_565.07,
 }
+PTFLOPS = {"mk_unet_t": 62.21, "mk_unet_s": 124.68, "mk_unet": 313.76}  # of modules alone, in millions
 
 # fvcore on the authors' networks, in millions, and how many side outputs theirs upsample to 256 px in eval mode while
 # ours do not (4 operations a pixel each).
@@ -71,6 +86,11 @@ FVCORE = {
     "aulunet_v3": (68.50, 0),
     "aswin_unet": (14_662.10, 0),
     "c2sdg": (5_736.69, 0),
+    "mk_unet_t": (59.69, 0),
+    "mk_unet_s": (121.32, 0),
+    "mk_unet": (308.71, 0),
+    "simple_unet": (199.83, 0),
+    "ultralbm_unet": (67.43, 0),
 }
 
 
@@ -117,12 +137,39 @@ def test_fvcore_agrees_with_the_sheet(name: str, counted: pd.DataFrame) -> None:
     assert printed(counted.fvcore_macs[name] + side_outputs * 4 * 256 * 256, millions)
 
 
+@pytest.mark.parametrize("name", PTFLOPS)
+def test_ptflops_of_modules_agrees_with_the_sheet(name: str, counted: pd.DataFrame) -> None:
+    assert printed(counted.ptflops_macs[name], PTFLOPS[name])
+
+
 def test_flops_of_vm_unet_hold_its_scans(counted: pd.DataFrame) -> None:
     """5.288 G of multiply-accumulates and 2.96 G in scans by the sheet. Stages: (grid, width, blocks in all)."""
     stages = ((64, 96, 3), (32, 192, 4), (16, 384, 4), (8, 768, 4))
     scans = sum(blocks * scan_flops(1, 4, grid * grid, 2 * width, 16) for grid, width, blocks in stages)
     assert round(scans / 1e9, 2) == 2.96
     assert round((counted.flops["vm_unet"] - scans) / 2e9, 3) == 5.288
+
+
+def test_fvcore_sees_an_instance_norm_of_mambalite_that_ours_writes_out(counted: pd.DataFrame) -> None:
+    """Its fusion blocks, (grid, width); 4 operations a pixel and channel."""
+    blocks = ((32, 48), (16, 64), (8, 96), (8, 128), (8, 96), (16, 64))
+    written_out = 4 * sum(grid * grid * width for grid, width in blocks)
+    assert printed(counted.fvcore_macs["mambalite_unet"] + written_out, 556.85)
+
+
+def test_flops_of_mambalite_hold_its_scans_and_attentions(counted: pd.DataFrame) -> None:
+    """The sheet's counter saw neither, 147.3 M and 146.8 M multiply-accumulates, only the other 393.86 M.
+
+    A fusion block has four Mambas, a gate has eight; inner channels are half of the width. Attention: four projections,
+    scores, and their product with the values.
+    """
+    fusions = ((32, 48), (16, 64), (8, 96), (8, 128), (8, 96), (16, 64))
+    gates = ((8, 96), (16, 64), (32, 48), (64, 32))
+    calls = [(grid * grid, width // 2, count) for blocks, count in ((fusions, 4), (gates, 8)) for grid, width in blocks]
+    scans = sum(count * scan_flops(1, 1, tokens, inner, 16) for tokens, inner, count in calls)
+    attention = sum(4 * grid**2 * width**2 + 2 * grid**4 * width for grid, width in fusions)
+    assert round(scans / 1e6, 1) == 147.3
+    assert printed((counted.flops["mambalite_unet"] - scans) / 2 - attention, 393.86)
 
 
 # The Mamba calls of the two networks: tokens, inner channels, rank of the step sizes, how often. All have 16 states.

@@ -126,7 +126,7 @@ def test_a_damaged_run_is_named_and_the_rest_renders(damage: Callable[[Path], No
     assert [found.n for found in measured if found] == [1, 2]
     for grids in all_grids(Findings.of(evidence)).values():
         for write in (to_markdown, to_csv, to_latex):
-            assert any(name in write(grids) for name in ("AULUNet-v3", "aulunet_v3", "d=1,d=2 (Ours)"))
+            assert any(name in write(grids) for name in ("AULUNet-v3", "aulunet_v3", "d=1,d=2 (Ours)", "MK-UNet"))
 
 
 def test_a_run_of_another_recipe_stands_in_its_own_block(root: Path) -> None:

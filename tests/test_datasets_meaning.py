@@ -105,6 +105,11 @@ def test_a_mask_of_0_and_128_is_not_eroded_by_scaling() -> None:
     assert (np.asarray(scaled) >= 128).sum() == 64
 
 
+def test_upper_bits_that_are_all_black_say_so() -> None:
+    with pytest.raises(Unusable, match="is black in the upper 8 of its 16 bits per colour"):
+        meaning.mask(Image.new("RGB", (4, 4)), upper_bits=True)
+
+
 def test_unknown_colour_mode() -> None:
     with pytest.raises(Unusable, match="has the colour mode LAB"):
         meaning.photograph(Image.new("LAB", (4, 4)))

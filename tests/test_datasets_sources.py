@@ -82,7 +82,7 @@ def test_links_are_followed_and_circles_are_not(tmp_path: Path, expected: str) -
     source.mkdir()
     (source / "images").symlink_to(tmp_path / "elsewhere" / "images")
     (source / "masks").mkdir()
-    (source / "masks" / "circle").symlink_to(source / "masks")
+    (source / "masks" / "masks").symlink_to(source / "masks")
     for path in (tmp_path / "elsewhere" / "masks").iterdir():
         (source / "masks" / path.name).symlink_to(path)
     assert prepare(source).fingerprint == expected

@@ -17,6 +17,7 @@ from benchmarks.networks.seeding import reseed, seeded
 from benchmarks.objectives.losses import DRAWS
 from benchmarks.protocol.recipe import RECIPES
 from benchmarks.training import checkpoint
+from benchmarks.training.progress import EpochRecord
 from benchmarks.training.replicas import Replicas, initialised
 from results.cell import Cell
 
@@ -155,6 +156,8 @@ def test_a_resumed_seed_goes_on_with_its_streams(dropping, tmp_path):
     expected = steps(whole, 0, 4)
     identities = [checkpoint.identity(Cell("synthetic", "quick", dropping, 1), "data")]
     assert steps(part, 0, 2) == expected[:2]
+    part.progress[0].add(EpochRecord(1, 1e-3, *expected[0], *expected[1], 0.5, 0.5))
+    part.progress[0].images, part.progress[0].seconds = 2 * part.recipe.batch, 1.0
     checkpoint.save(part, [tmp_path / "checkpoint.safetensors"], identities)
     checkpoint.restore(resumed, [tmp_path / "checkpoint.safetensors"], identities)
     assert steps(resumed, 2, 4) == expected[2:]

@@ -15,7 +15,9 @@ from benchmarks.networks import registry
 from benchmarks.training import kernels
 from benchmarks.training.kernels.boundary_loss import boundary_supervision
 
-NETWORKS = ["ege_unet", "malunet", "unext_s", "lb_unet", "ulvm_unet"]
+NETWORKS = ["ege_unet", "malunet", "unext_s", "lb_unet", "ulvm_unet", "ultralbm_unet", "mambalite_unet"]
+# Steps compared, and to what: with images scaled by 1 + 2^-52, MambaLiteUNet's sixth step by torch moves by 5e-10.
+ALIKE = dict.fromkeys(NETWORKS, (20, 1e-10)) | {"mambalite_unet": (4, 1e-9)}
 
 
 def batch(dtype: torch.dtype, size: int = 32) -> tuple[Tensor, Tensor, Tensor]:
@@ -47,12 +49,13 @@ def losses(network: nn.Module, name: str, steps: int, dtype: torch.dtype, size: 
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_twenty_steps_are_those_of_torch(name):
+def test_steps_are_those_of_torch(name):
+    steps, tolerance = ALIKE[name]
     ours, theirs = (
-        losses(built(name, torch.float64, by_kernels=k), name, 20, torch.float64, 64) for k in (True, False)
+        losses(built(name, torch.float64, by_kernels=k), name, steps, torch.float64, 64) for k in (True, False)
     )
-    assert len(set(theirs)) == 20  # it does train
-    assert max(abs(a / b - 1) for a, b in zip(ours, theirs, strict=True)) <= 1e-10
+    assert len(set(theirs)) == steps  # it does train
+    assert max(abs(a / b - 1) for a, b in zip(ours, theirs, strict=True)) <= tolerance
 
 
 def test_the_objective_of_lb_unet_by_kernels():

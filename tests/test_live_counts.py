@@ -81,10 +81,10 @@ def test_a_changed_source_is_counted_again(tmp_path: Path, monkeypatch: pytest.M
 
 def test_a_failed_counter_leaves_its_figure_out(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(complexity, "_thop", failing)
-    monkeypatch.setattr(complexity, "_thop_and_flops", failing)
+    monkeypatch.setattr(complexity, "_in_one_pass", failing)
     _, made = told()
     assert made is not None
-    assert set(made["aulunet_rgf"]) == {"parameters", "fvcore_macs", "flops"}
+    assert set(made["aulunet_rgf"]) == {"parameters", "ptflops_macs", "fvcore_macs", "flops"}
 
 
 def failing(*_: object) -> None:
@@ -146,7 +146,7 @@ def test_networks_of_the_suite_are_shown_and_stored(plugin: str, cache: Path, tm
 
 def test_a_failed_counter_is_shown_as_such(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(complexity, "_thop", failing)
-    monkeypatch.setattr(complexity, "_thop_and_flops", failing)
+    monkeypatch.setattr(complexity, "_in_one_pass", failing)
     said = count(tmp_path)
     assert "17,781     │ -  " in said
     assert "aulunet_rgf: thop_macs could not be counted (ValueError: today it fails)." in said

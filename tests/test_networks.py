@@ -37,11 +37,25 @@ PARAMETERS = {
     "aulunet_m5": 25_036,
     **dict.fromkeys(["aulunet_d13", "aulunet_d24", "aulunet_d15", "aulunet_d17", "aulunet_d35"], 28_636),
     **dict.fromkeys(["aulunet_d123", "aulunet_d135", "aulunet_d157", "aulunet_d357"], 26_279),
+    # Not in the paper
+    "mk_unet_t": 27_384,
+    "mk_unet_s": 93_050,
+    "mk_unet": 315_566,
+    "simple_unet": 16_308,
+    "simple_unet_one_class": 16_298,
+    "tiny_unet": 481_170,
+    "ultralbm_unet": 34_166,
+    "mambalite_unet": 910_627,
 }
 UNPRINTED = {"aulunet_akf", "aulunet_rgf", "aulunet_lsg", "aulunet_rgf_lsg"}
 # VM-UNet's vectors are in float32. LightM-UNet amplifies rounding under its reference weights by ten orders of size
 # (the header of its file), so that no order of operations comes nearer than 1e-7; a wrong wiring is off by 1e-1.
 PARITY = {"vm_unet": (torch.float32, 1e-4), "lightm_unet": (torch.float64, 1e-5)}
+# The vectors of TinyU-Net are of its build for one class, whose checkpoints are read into the head of two.
+PARAMETERS_MORE = {"tiny_unet": 65}
+# The one hidden unit of a channel attention of MK-UNet-T is dead at the start in half of all draws; here none is.
+ALIVE = {"mk_unet_t": 3, "mk_unet_s": 2}
+CANCELLED = "gates.0.map.1.bias"  # MK-UNet: one number, which the batch norm behind it cancels, to rounding or exactly
 
 
 def parameters(network: nn.Module) -> int:
@@ -84,7 +98,7 @@ def test_parity_with_the_authors_network(name):
     official = registry.entry(name).official
     outputs = official.outputs(network, reference_vectors.images(reference).to(dtype))
     assert reference_vectors.largest_difference(reference, outputs) < tolerance
-    assert parameters(network) == reference["parameters"]
+    assert parameters(network) - PARAMETERS_MORE.get(name, 0) == reference["parameters"]
 
 
 @pytest.mark.parametrize("name", reference_vectors.available())
@@ -111,7 +125,7 @@ def test_logits_in_eval_mode(name, size):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_live_parameter_gets_a_gradient_and_no_dead_one(name):
-    torch.manual_seed(0)
+    torch.manual_seed(ALIVE.get(name, 0))
     network = registry.build_for_training(name, SMALL).train()
     images, masks, draws = batch(1)
     official = registry.entry(name).official
@@ -122,7 +136,7 @@ def test_every_live_parameter_gets_a_gradient_and_no_dead_one(name):
         else:
             assert parameter.grad is not None, f"{key} gets no gradient"
             assert parameter.grad.isfinite().all(), key
-            assert parameter.grad.any(), f"the gradient of {key} is zero"
+            assert parameter.grad.any() or key == CANCELLED, f"the gradient of {key} is zero"
 
 
 @pytest.mark.parametrize("name", [*NAMES, WRAPPED])
@@ -165,7 +179,8 @@ def test_weights_survive_safetensors_and_the_training_module(name, tmp_path):
     torch.manual_seed(0)
     trained = registry.build_for_training(name, SMALL).eval()
     scored = registry.build(name).eval()
-    weights = {key: trained.state_dict()[key].contiguous() for key in scored.state_dict()}
+    state = trained.state_dict()
+    weights = {key: state[key].contiguous() for key in scored.state_dict()}
     save_file(weights, tmp_path / "weights.safetensors")
     scored.load_state_dict(load_file(tmp_path / "weights.safetensors"))
     images = batch(1, images=1)[0][0]

@@ -156,3 +156,12 @@ def test_registering_a_name_twice_is_refused(tmp_path):
     assert isinstance(registry.entry("mine"), Entry)
     with pytest.raises(RequestError, match="'mine' is taken"):
         registry.load_plugin(path)
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "n" * 256])
+def test_a_network_whose_name_cannot_name_a_folder_is_refused(tmp_path, name):
+    path = tmp_path / "mine.py"
+    path.write_text(NETWORK.format(module="torch.nn", name=name).replace("Block", "Identity"))
+    with pytest.raises(RequestError, match=r"^The network name '.*' cannot name a folder of results; give it 1 to 255"):
+        registry.load_plugin(str(path))
+    assert name not in registry.names()

@@ -154,6 +154,7 @@ LONGER = RECIPES["quick"].changed(size=32, epochs=8, batch=4)
 def command_line(root: Path, before: str = "", *, recipe: Recipe, kernels: bool) -> list[str]:
     """The command line in a process of its own, which begins with `before` and writes a checkpoint every epoch."""
     rhythm = "import benchmarks.runner.rhythm as r; r.LATEST = 0.0"
+    before += "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "  # ignored in the background
     code = f"{before}{rhythm}; from benchmarks.__main__ import main; main()"
     start = [sys.executable, "-c", code, "run", "--suite", "quick", "--network", "aulunet_v3", "--seeds", "1"]
     options = ["--size", "32", "--epochs", str(recipe.epochs), "--batch", "4", "--results", str(root)]

@@ -168,7 +168,7 @@ def test_a_field_of_the_wrong_type_is_named(name: str, keys: dict, sentence: str
         (PER_IMAGE, "a,1,-2,3,4", "fp is '-2' in line 2"),
         (PER_IMAGE, f"a,1,{10**30},3,4", "fp is '1000.*' in line 2"),
         (PER_IMAGE, "ISIC_0000001,1,2,3,4", "ISIC_0000001 stands twice"),
-        ("complexity.csv", "unet,many,,,,,,", "parameters is 'many' in line 2"),
+        ("complexity.csv", "unet,many,,,,,,,", "parameters is 'many' in line 2"),
         ("accepted.csv", "a,b,c,iou,high,3,0.1", "mean is 'high' in line 2"),
         (leakage.SHARED_FILE, "paper,a,training,1,b,test,0", "part is 'training', not one of train, validation, test"),
     ],
@@ -245,3 +245,11 @@ def test_a_random_change_of_a_published_table_is_a_problem(tmp_path: Path, monke
             except Damaged as damage:
                 noted += damage.path == path
     assert noted > 5
+
+
+def test_a_message_about_hostile_text_is_one_plain_line() -> None:
+    damage = Damaged(Path("a.csv"), "b\0\n\u202e" + "c" * 1000, "mend it")
+    assert str(damage.problem) == str(damage)
+    assert str(damage).startswith("a.csv: b\\x00\\n\\u202ec")
+    assert str(damage).endswith("c ...; mend it.")
+    assert len(str(damage)) == len("a.csv: ; mend it.") + 400

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from benchmarks.networks import registry
+from benchmarks.networks.plugins import Unfit
 from benchmarks.networks.seeding import reseed, seeded, states
 from benchmarks.objectives.losses import DRAWS
 from benchmarks.protocol.recipe import RECIPES
-from benchmarks.runner.probe import Unfit, probe
+from benchmarks.runner.probe import probe
 from benchmarks.training.replicas import Replicas, initialised
 from results.errors import RequestError
 from tests import reference_vectors

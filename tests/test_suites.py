@@ -5,6 +5,7 @@ import pytest
 from benchmarks.networks import registry
 from benchmarks.protocol import suites
 from benchmarks.protocol.recipe import RECIPES
+from results import catalogue
 from results.published import published_table
 
 
@@ -36,6 +37,12 @@ def test_all_runs_each_cell_once_and_ablations_on_isic2018_alone():
     assert networks("all", "smp:unet/resnet18") == [(name, "smp:unet/resnet18") for name in ("isic2018", "isic2017")]
 
 
+def test_beyond_is_a_suite_of_its_own():
+    assert {name for _, name in networks("beyond")} == set(catalogue.BEYOND) - {"simple_unet_one_class"}
+    assert not {name for _, name in networks("all")} & set(catalogue.BEYOND)
+    assert networks("all", "mk_unet") == [("isic2018", "mk_unet"), ("isic2017", "mk_unet")]
+
+
 def test_a_network_outside_a_suite_joins_it_when_asked_for():
     assert networks("quick", "malunet", "mine") == [("synthetic", "malunet"), ("synthetic", "mine")]
 
@@ -55,7 +62,7 @@ def test_half_covers_aulunet_and_the_light_rivals_on_both_data_sets():
     assert set(planned) <= set(networks("all"))
 
 
-@pytest.mark.parametrize("suite", ["isic2018", "isic2017", "ablation-modules", "ablation-dilations", "all"])
+@pytest.mark.parametrize("suite", ["isic2018", "isic2017", "ablation-modules", "ablation-dilations", "all", "beyond"])
 def test_any_suite_runs_under_another_recipe(suite):
     chosen = suites.named(suite)
     planned = suites.cells(chosen, "half", chosen.networks, (1,))

@@ -5,11 +5,9 @@ import json
 import os
 import platform
 import re
-import resource
 import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -271,15 +269,6 @@ def test_a_report_names_the_cuda_device_and_what_was_allocated_there(monkeypatch
     assert report.precision == "bf16 autocast; weights, loss and AdamW fp32, TF32 off"
     assert report.engine.content() == {"name": "kernels", "numba": "0.1", "llvmlite": "0.2"}
     assert report.metrics == pooled(counts)
-
-
-@pytest.mark.parametrize(("system", "megabytes"), [("linux", 2048.0), ("darwin", 2.0)])
-def test_peak_memory_of_the_process_has_the_unit_of_its_system(monkeypatch, system, megabytes):
-    """getrusage(2): kibibytes on Linux, bytes on macOS."""
-    of = {resource.RUSAGE_SELF: 2_000_000}
-    monkeypatch.setattr(machine, "sys", SimpleNamespace(platform=system))
-    monkeypatch.setattr(resource, "getrusage", lambda who: SimpleNamespace(ru_maxrss=of[who]))
-    assert machine.peak_memory_mb(CPU) == megabytes
 
 
 def test_more_test_images_than_are_pictured(monkeypatch, prepared, tmp_path):

@@ -48,7 +48,14 @@ def copy_of(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.detach().clone() for name, tensor in tensors.items()}
 
 
-@pytest.mark.parametrize("options", [{}, {"preprocess": tiny_network.scaled, "objective": tiny_network.by_draws}])
+OPTIONS = [
+    {},
+    {"preprocess": tiny_network.scaled, "objective": tiny_network.by_draws},
+    {"builder": tiny_network.Tied},
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=["plain", "preprocessed", "tied"])
 @pytest.mark.parametrize("images", [22, 21])  # five batches of four; then two images, or one that is left out
 @pytest.mark.parametrize("how", ["alone", "stacked", KERNELS])
 def test_a_whole_training_is_the_fields_loop(how, images, options):
@@ -64,9 +71,11 @@ def test_a_whole_training_is_the_fields_loop(how, images, options):
         assert row.train_loss == pytest.approx(found["train_loss"], rel=1e-6)  # the trainer's sum is float32
         assert vars(row) | {"train_loss": 0} == pytest.approx(found | {"train_loss": 0}, rel=1e-9)
     for name, weights in fields.best.items():
-        np.testing.assert_allclose(weights.numpy(), replicas.best[name][-1].numpy(), rtol=1e-7, err_msg=name)
+        np.testing.assert_allclose(
+            weights.numpy(), replicas.best[replicas.stacked_as[name]][-1].numpy(), rtol=1e-7, err_msg=name
+        )
     for name, weights in fields.module.state_dict().items():
-        now = replicas.tensors()[name].detach()[-1].numpy()
+        now = replicas.tensors()[replicas.stacked_as[name]].detach()[-1].numpy()
         np.testing.assert_allclose(weights.numpy(), now, rtol=1e-7, err_msg=name)
     assert replicas.progress[-1].best_epoch == 1 + int(np.argmin([row.validation_loss for row in history]))
 

@@ -26,6 +26,21 @@ def build() -> nn.Module:
     return nn.Sequential(nn.BatchNorm2d(3), nn.Conv2d(3, 1, 3, padding=1))
 
 
+class Tied(nn.Module):
+    """One parameter under two names, a module under two names, and both used twice in a forward."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(3)
+        self.first, self.second = nn.Conv2d(3, 3, 3, padding=1), nn.Conv2d(3, 3, 3, padding=1)
+        self.second.weight = self.first.weight
+        self.again = self.norm
+        self.last = nn.Conv2d(3, 1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.second(self.again(self.first(self.norm(x)).relu())))
+
+
 def registered(name: str = "tiny", **options: Any) -> Entry:
     """The entry with these options, in the registry."""
     entry = Entry(name, "Tiny", **({"builder": build, "accepts": MultiplesOf(1)} | options))

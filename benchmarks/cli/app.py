@@ -9,7 +9,7 @@ from rich.markup import escape
 
 from benchmarks.cli import check, cite, data, listing, measure, report, run
 from benchmarks.cli.foreign import SCRIPT
-from benchmarks.cli.options import RecipeCommand
+from benchmarks.cli.options import Command, RecipeCommand
 from benchmarks.cli.session import Session
 from results.errors import CURES, RequestError
 
@@ -21,14 +21,14 @@ app = typer.Typer(
     "Exit codes: 0 fine, 1 a check or a training failed, 2 the request or the data is wrong, 130 stopped or paused.",
 )
 app.command(cls=RecipeCommand)(run.run)
-app.command()(report.report)
-app.command()(check.check)
-app.command()(data.data)
-app.command("list")(listing.list_)
-app.command()(measure.count)
-app.command()(measure.profile)
-app.command()(measure.speed)
-app.command()(cite.cite)
+app.command(cls=Command)(report.report)
+app.command(cls=Command)(check.check)
+app.command(cls=Command)(data.data)
+app.command("list", cls=Command)(listing.list_)
+app.command(cls=Command)(measure.count)
+app.command(cls=Command)(measure.profile)
+app.command(cls=Command)(measure.speed)
+app.command(cls=Command)(cite.cite)
 
 
 def _show_version(asked: bool) -> None:
@@ -66,5 +66,6 @@ def main() -> None:
 
 
 def _end(sentence: str) -> None:
-    Console(stderr=True, soft_wrap=True).print(f"[red]Error:[/] {escape(sentence)}", highlight=False)
+    line = " ".join(sentence.splitlines())  # names may hold line ends
+    Console(stderr=True, soft_wrap=True).print(f"[red]Error:[/] {escape(line)}", highlight=False)
     sys.exit(2)

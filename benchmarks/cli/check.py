@@ -8,16 +8,19 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from benchmarks.cli.options import Results, say_without_runs
+from benchmarks.cli.options import Results, at_home, say_without_runs
 from benchmarks.cli.session import session_of
 from results.errors import RequestError
 
 
 def check(
     context: typer.Context,
-    junit: Annotated[Path | None, typer.Option(help="Also write the outcome as JUnit XML.", dir_okay=False)] = None,
+    junit: Annotated[
+        Path | None, typer.Option(help="Also write the outcome as JUnit XML.", dir_okay=False, callback=at_home)
+    ] = None,
     baseline: Annotated[
-        Path | None, typer.Option(help="CSV of accepted measured values; one that moved fails.", dir_okay=False)
+        Path | None,
+        typer.Option(help="CSV of accepted measured values; one that moved fails.", dir_okay=False, callback=at_home),
     ] = None,
     accept: Annotated[bool, typer.Option("--accept", help="Record the stored values in --baseline instead.")] = False,
     results: Results = None,

@@ -7,7 +7,7 @@ import typer
 from rich.table import Table
 
 from benchmarks.cli import completion
-from benchmarks.cli.options import Results
+from benchmarks.cli.options import Results, at_home
 from benchmarks.cli.session import Session, session_of
 
 if TYPE_CHECKING:
@@ -18,7 +18,10 @@ def data(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="isic2018, isic2017 or synthetic.", autocompletion=completion.datasets)],
     source: Annotated[
-        Path | None, typer.Option("--from", help="Official zips or folders, or a zip or folder of images/ and masks/.")
+        Path | None,
+        typer.Option(
+            "--from", help="Official zips or folders, or a zip or folder of images/ and masks/.", callback=at_home
+        ),
     ] = None,
     download: Annotated[bool, typer.Option("--download", help="Fetch the official archives (several GB).")] = False,
     size: Annotated[int, typer.Option(help="Side of the prepared images, pixels.")] = 256,

@@ -68,9 +68,10 @@ def run_data_sets(
     from benchmarks import datasets
     from benchmarks.datasets import judging
     from benchmarks.machine import or_cpu
-    from benchmarks.runner import local
+    from benchmarks.runner import local, memory
     from benchmarks.runner.claims import held_now
     from benchmarks.runner.console import Reporter
+    from benchmarks.runner.executors.here import Threads
     from benchmarks.runner.executors.slurm import Slurm
     from benchmarks.runner.group import Control, Resources
     from benchmarks.training import engine
@@ -78,6 +79,8 @@ def run_data_sets(
     problems = []
     for name in dict.fromkeys(cell.dataset for cell in cells):
         mine = [cell for cell in cells if cell.dataset == name]
+        if isinstance(executor, Threads):
+            memory.require(mine, recipe, executor.device, session.say)
         prepared = datasets.load(name, recipe.size)
         _say_what_is_unknown(prepared, session)
         if vanished := judging.vanished_in_words(prepared.vanished, prepared.size):

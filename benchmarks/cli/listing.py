@@ -37,15 +37,12 @@ def list_(
 
 
 def _networks() -> Table:
-    import torch
-
     from benchmarks.networks import registry
 
     table = Table("name", "label", "parameters", "venue", "compared with", "sizes")
     for name in registry.names():
         entry = registry.entry(name)
-        with torch.device("meta"):
-            parameters = sum(parameter.numel() for parameter in registry.build(name).parameters())
+        parameters = sum(parameter.numel() for parameter in registry.outline(entry).parameters())
         table.add_row(name, entry.label, f"{parameters:,}", entry.venue, entry.upstream or "-", entry.sizes)
     return table
 

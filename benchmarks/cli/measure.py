@@ -1,5 +1,6 @@
 """`count`, `profile` and `speed`: what a network costs, in operations and on this machine."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from benchmarks.cli import completion
-from benchmarks.cli.options import Device, Networks, Plugins, Results, load_plugins
+from benchmarks.cli.options import Device, Networks, Plugins, Results, at_home, load_plugins
 from benchmarks.cli.session import Session, session_of
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def count(context: typer.Context, network: Networks = None, plugin: Plugins = None, results: Results = None) -> None:
-    """Count parameters and operations, by four counters. Alone: of every network, into complexity.csv.
+    """Count parameters and operations, by five counters. Alone: of every network, into complexity.csv.
 
     With --network or --plugin only those are counted and shown, and of them only the suite's own networks are stored.
     """
@@ -30,6 +31,7 @@ def count(context: typer.Context, network: Networks = None, plugin: Plugins = No
     load_plugins(plugin)
     added = [name for name in registry.names() if name not in own]
     names = list(dict.fromkeys(network or (added if plugin else own)))
+    _probe(names, complexity.SIZE)
     with Console(stderr=True).status("Counting") as status:
         counted = complexity.table(names, lambda name: status.update(f"Counting {escape(name)}"))
     _show_counts(counted, session)
@@ -39,12 +41,23 @@ def count(context: typer.Context, network: Networks = None, plugin: Plugins = No
         session.say_path(path)
 
 
+def _probe(networks: Iterable[str], size: int, device: str = "cpu") -> None:
+    """Raises Unfit for a user's own network that nothing can be measured of, and RequestError for one that is not."""
+    from benchmarks.machine import device_named
+    from benchmarks.networks import registry
+    from benchmarks.runner.probe import probe_evaluation
+
+    for entry in [registry.entry(name) for name in networks]:
+        if entry.foreign and entry.accepts(size):
+            probe_evaluation(entry.name, size, device_named(device))
+
+
 def _show_counts(counted: "pd.DataFrame", session: Session) -> None:
     from pandas import NA
 
-    table = Table("network", "parameters", "thop parameters", "thop MACs", "fvcore MACs", "true FLOPs")
+    table = Table("network", "parameters", "thop parameters", "thop MACs", "ptflops MACs", "fvcore MACs", "true FLOPs")
     for row in counted.itertuples():
-        numbers = (row.parameters, row.thop_parameters, row.thop_macs, row.fvcore_macs, row.flops)
+        numbers = (row.parameters, row.thop_parameters, row.thop_macs, row.ptflops_macs, row.fvcore_macs, row.flops)
         table.add_row(str(row.network), *("-" if number is NA else f"{number:,}" for number in numbers))
     session.show(table)
     for row in counted[counted["notes"] != ""].itertuples():
@@ -56,7 +69,7 @@ def profile(
     network: Networks = None,
     device: Device = "auto",
     size: Annotated[int, typer.Option(help="Side of the images, pixels.")] = 256,
-    threads: Annotated[int | None, typer.Option(help="CPU threads; default: all cores.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, max=1024, help="CPU threads; default: all cores.")] = None,
     machine: Annotated[str | None, typer.Option(help="Name of this machine in the report.")] = None,
     plugin: Plugins = None,
     results: Results = None,
@@ -67,13 +80,16 @@ def profile(
     """
     from benchmarks.machine import device_named
     from benchmarks.measuring import inference
+    from benchmarks.protocol import recipe
     from benchmarks.training import engine
     from results.catalogue import TABLE_1
     from results.installation import results_root
     from results.profiles import Row
 
-    session = session_of(context)
+    session, names = session_of(context), list(dict.fromkeys(network or TABLE_1))
     load_plugins(plugin)
+    size = recipe.named("paper").changed(size=size).size  # within its bounds
+    _probe(names, size, device)
     headings = ("latency ms (batch 1)", "with CPU kernels", "images/s (batch 32)", "peak MB", "weights kB")
     table = Table("network", *headings)
 
@@ -84,7 +100,7 @@ def profile(
 
     with engine.announcing(session.say):
         path = inference.profile(
-            network or list(TABLE_1),
+            names,
             device_named(device),
             results_root(results),
             size=size,
@@ -105,12 +121,15 @@ def speed(
         str, typer.Option(help="The data set to train on.", autocompletion=completion.datasets)
     ] = "synthetic",
     size: Annotated[int, typer.Option(help="Side of the images, pixels.")] = 128,
-    seeds: Annotated[int, typer.Option(min=1, help="How many seeds.")] = 5,
-    steps: Annotated[int, typer.Option(min=1, help="Steps of each seed per round.")] = 4,
-    rounds: Annotated[int, typer.Option(min=1, help="Timed rounds of each of the two loops.")] = 5,
+    seeds: Annotated[int, typer.Option(min=1, max=100, help="How many seeds.")] = 5,
+    steps: Annotated[int, typer.Option(min=1, max=1000, help="Steps of each seed per round.")] = 4,
+    rounds: Annotated[int, typer.Option(min=1, max=1000, help="Timed rounds of each of the two loops.")] = 5,
     device: Device = "auto",
     trace: Annotated[
-        Path | None, typer.Option("--profile", help="Also write a Chrome trace of a few trainer steps.", dir_okay=False)
+        Path | None,
+        typer.Option(
+            "--profile", help="Also write a Chrome trace of a few trainer steps.", dir_okay=False, callback=at_home
+        ),
     ] = None,
     plugin: Plugins = None,
 ) -> None:
@@ -119,16 +138,21 @@ def speed(
     from benchmarks.machine import device_named
     from benchmarks.measuring import training_speed as side_by_side
     from benchmarks.networks import registry
+    from benchmarks.networks.plugins import blamed
     from benchmarks.protocol import recipe
+    from benchmarks.runner.probe import probe
     from benchmarks.training import engine
 
     session = session_of(context)
     load_plugins(plugin)
-    registry.entry(network)
+    entry = registry.entry(network)
     settings, chosen = recipe.named("paper").changed(size=size), device_named(device)
+    if entry.foreign:
+        for note in probe(network, settings, chosen):
+            session.say(f"{network}: {note}")
     prepared, numbers = datasets.load(dataset, size), tuple(range(1, seeds + 1))
     computing = engine.of_new_runs(chosen, settings)
-    with engine.announcing(session.say):
+    with engine.announcing(session.say), blamed(entry, "its training"):
         measured = side_by_side.measure(network, prepared, settings, numbers, steps, rounds, chosen, computing)
     session.say(side_by_side.render(measured))
     if trace is not None:

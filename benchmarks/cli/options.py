@@ -1,15 +1,24 @@
 """Options that several commands share, and what they mean."""
 
+import traceback
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperOption
 
 from benchmarks.cli import completion
+from results.errors import RequestError
+from results.installation import expanded
 
 SETTINGS_HELP = "Change the recipe: any setting by name, as --set lr=3e-4; may be repeated."
+
+
+def at_home(path: Path | None) -> Path | None:
+    """The path with ~ as the user's home, also where no shell replaced it: --results=~/runs."""
+    return None if path is None else expanded(path)
+
 
 Results = Annotated[
     Path | None,
@@ -19,6 +28,7 @@ Results = Annotated[
         "results/ of the working folder.",
         file_okay=False,
         show_default=False,
+        callback=at_home,
     ),
 ]
 Networks = Annotated[
@@ -81,7 +91,29 @@ Settings = Annotated[
 ]
 
 
-class RecipeCommand(TyperCommand):
+class Command(TyperCommand):
+    """A command. None of them calls `sys.exit()`; where one ends so, code of a plugin or a library did."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        _, _, given = self.make_parser(ctx).parse_args(list(args))
+        for parameter in given:
+            single = isinstance(parameter, TyperOption) and not (parameter.multiple or parameter.is_flag)
+            if single and given.count(parameter) > 1:
+                raise RequestError(f"{parameter.opts[0]} is given twice; give it once.")
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except SystemExit as error:
+            last = traceback.extract_tb(error.__traceback__)[-1]
+            raise RequestError(
+                f"{last.filename} line {last.lineno} ended the command by sys.exit({error.code!r}) before it was done; "
+                "take that out, or leave away the plugin that does it."
+            ) from error
+
+
+class RecipeCommand(Command):
     """A command with --set, whose help names the settings; they are looked up only when help is asked for."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
@@ -105,5 +137,6 @@ def load_plugins(plugins: list[str] | None) -> None:
     if plugins:
         from benchmarks.networks import registry
 
-        for source in plugins:
-            registry.load_plugin(source)
+        for source in dict.fromkeys(plugins):
+            if not registry.load_plugin(str(expanded(Path(source))) if source.startswith("~") else source):
+                raise RequestError(f"--plugin {source} has no network in its list NETWORKS; give it an Entry.")

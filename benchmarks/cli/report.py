@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchmarks.cli.options import Results, say_without_runs
+from benchmarks.cli.options import Results, at_home, say_without_runs
 from benchmarks.cli.session import session_of
 from results.errors import RequestError
 
@@ -26,6 +26,7 @@ def report(
             "folder.",
             file_okay=False,
             show_default=False,
+            callback=at_home,
         ),
     ] = None,
     pictures: Annotated[

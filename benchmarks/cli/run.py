@@ -1,5 +1,6 @@
 """`run`: train and score the cells of a suite, or show the plan and its cost."""
 
+import re
 import signal
 import time
 from pathlib import Path
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from benchmarks.protocol.suites import Suite
     from benchmarks.runner.plan import Plan
     from results.cell import Cell
+
+MOST_SEEDS = 1000  # of one network: more than any study has, and few enough to plan
+A_YEAR = 60 * 24 * 366  # minutes
 
 
 def run(
@@ -87,6 +91,7 @@ def run(
     debug: Annotated[bool, typer.Option("--debug", help="Also show the tracebacks of what failed.")] = False,
 ) -> None:
     """Train and score the cells of a suite: skips what is finished, resumes what was interrupted."""
+    from benchmarks.runner import litter
     from benchmarks.runner.shard import Shard
     from results.installation import results_root
 
@@ -105,6 +110,8 @@ def run(
         if not print_script:
             session.say_whole(f"Results folder: {root}")
             _show_plan(plan, settings.name, session)
+        if not (dry_run or print_script):
+            litter.sweep([*plan.done, *(failure.cell for failure in plan.failed)], root)
         problems = run_data_sets(plan.todo, settings, workers, work, session)
     for failure in plan.failed:
         problems.append(f"{failure.cell} failed before: {failure.reason}; delete {failure.folder} to try again.")
@@ -131,7 +138,7 @@ def _request(
     from benchmarks.protocol import settings, suites
 
     chosen = suites.named(suite)
-    changed = settings.changed(recipes.named(recipe or chosen.recipe), changes or [], **options)
+    changed = settings.changed(recipes.named(chosen.recipe if recipe is None else recipe), changes or [], **options)
     names = tuple(dict.fromkeys(networks or chosen.networks))
     for name in names:
         registry.entry(name)
@@ -142,19 +149,23 @@ def _seeds(text: str | None, suite: "Suite") -> tuple[int, ...]:
     """ "5" is 1 to 5; "2,4" is just these; None is the suite's. Raises RequestError for anything else."""
     if text is None:
         return suite.seeds
-    try:
-        numbers = [int(part) for part in text.split(",") if part.strip()]
-    except ValueError:
-        numbers = []
-    if not numbers or min(numbers) < 1:
-        raise RequestError(f"--seeds is {text!r}; give how many (5) or which (2,4), as positive whole numbers.")
-    return tuple(dict.fromkeys(numbers)) if "," in text else tuple(range(1, numbers[0] + 1))
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not parts or not all(re.fullmatch("0*[1-9][0-9]{0,8}", part, re.ASCII) for part in parts):
+        raise RequestError(
+            f"--seeds is {text[:40]!r}; give how many (5, which are 1 to 5) or which (2,4), as whole numbers from 1 to "
+            "999999999."
+        )
+    numbers = tuple(dict.fromkeys(int(part) for part in parts))
+    many = len(numbers) if "," in text else numbers[0]
+    if many > MOST_SEEDS:
+        raise RequestError(f"--seeds asks for {many} seeds; give {MOST_SEEDS} at most, or one of them as {numbers[0]},")
+    return numbers if "," in text else tuple(range(1, many + 1))
 
 
 def _deadline(minutes: float | None) -> float | None:
     """When to pause, in seconds since 1970. Raises RequestError for a time that is over already."""
-    if minutes is not None and not minutes > 0:
-        raise RequestError(f"--minutes is {minutes:g}; give a number above 0.")
+    if minutes is not None and not 0 < minutes <= A_YEAR:
+        raise RequestError(f"--minutes is {minutes:g}; give a number above 0 and up to {A_YEAR}, or leave it away.")
     return None if minutes is None else time.time() + 60 * minutes
 
 

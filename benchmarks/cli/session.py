@@ -1,5 +1,6 @@
 """What one call of the command line shares among its parts: where it prints, and whether it shows tracebacks."""
 
+import _thread
 import os
 import signal
 import sys
@@ -27,6 +28,9 @@ class Output(Console):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if threading.current_thread() is threading.main_thread():
             raise KeyboardInterrupt
+        if not hasattr(signal, "pthread_kill"):  # Windows
+            _thread.interrupt_main(signal.SIGTERM)
+            return
         signal.pthread_kill(
             threading.main_thread().ident or 0, signal.SIGTERM
         )  # as `run` takes it: a KeyboardInterrupt

@@ -3,6 +3,7 @@
 * parameters: all elements of all parameters.
 * thop_parameters, thop_macs: what the paper's counter sees, by the rules in thop_rules.py beside this file. thop
   watches modules and nothing else.
+* ptflops_macs: what ptflops counts of modules alone, by ptflops_rules.py beside this file: MK-UNet's published count.
 * fvcore_macs: fvcore's total (https://github.com/facebookresearch/fvcore), from a traced graph: functional operations
   included, a transposed convolution at its cost. Of a Mamba it sees all but the scan, and of a fused kernel nothing.
 * flops: the true floating-point operations of convolutions and matrix products, at 2 per multiply-accumulate, plus
@@ -10,7 +11,7 @@
   this convention.
 * notes: what fvcore_macs and flops do not see in this network, and which counter failed and why.
 
-thop and fvcore count multiply-accumulates (MACs), which the literature prints as "GFLOPs": those of the paper are
+thop, ptflops and fvcore count multiply-accumulates (MACs), which the literature prints as "GFLOPs": the paper's are
 thop_macs / 1e9.
 
 Counted is the network that runs operation by operation: compiled modules are unwrapped, and attention takes its plain
@@ -31,9 +32,11 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from baselines.selective_scan import scan_flops, selective_scan
+from benchmarks.measuring.ptflops_rules import ptflops_counting
 from benchmarks.measuring.thop_rules import thop_counting
 from benchmarks.measuring.true_flops import OUTSIDE, true_flops, works
 from benchmarks.networks import registry
+from benchmarks.networks.official.contract import Hidden
 from results.complexity import COLUMNS, COUNTS
 from results.errors import RequestError
 
@@ -50,6 +53,8 @@ class Complexity:
     """Elements of the parameters of called modules that have a rule."""
     thop_macs: int | None
     """Multiply-accumulates; the paper's "GFLOPs" x 1e9."""
+    ptflops_macs: int | None
+    """Multiply-accumulates of modules, activations and norms."""
     fvcore_macs: int | None
     """Multiply-accumulates."""
     flops: int | None
@@ -61,23 +66,21 @@ class Complexity:
 assert (*COUNTS, "notes") == tuple(field.name for field in fields(Complexity)), "the file has other counts"
 
 
-def count(network: nn.Module, images: Tensor, hidden_from_thop: tuple[type[nn.Module], ...] = ()) -> Complexity:
+def count(network: nn.Module, images: Tensor, hidden_from_thop: Hidden = ()) -> Complexity:
     """Count one forward pass in eval mode on images (B, 3, H, W). Both are on one device, and left as they are.
 
-    hidden_from_thop: classes that a fused kernel hid when the paper counted.
+    hidden_from_thop: what thop did not see when the authors counted.
 
     A counter that fails is noted and its figure is None; what the network itself raises is raised when all fail.
     Raises RequestError where fvcore is not installed.
     """
     fvcore, copied = _fvcore(), _copied(network, images.device)
     with _operation_by_operation():
-        together = _tried(_thop_and_flops, copied, images, hidden_from_thop)
+        together = _tried(_in_one_pass, copied, images, hidden_from_thop)
         apart = isinstance(together, Exception)
-        thop, flops = (
-            (_tried(_thop, copied, images, hidden_from_thop), _tried(_flops, copied, images)) if apart else together
-        )
+        thop, ptflops, flops = _one_by_one(copied, images, hidden_from_thop) if apart else together
         macs = _tried(fvcore, copied, images)
-    found = {"thop_macs": thop, "fvcore_macs": macs, "flops": flops}
+    found = {"thop_macs": thop, "ptflops_macs": ptflops, "fvcore_macs": macs, "flops": flops}
     failed = {figure: error for figure, error in found.items() if isinstance(error, Exception)}
     if len(failed) == len(found):
         raise failed["thop_macs"]
@@ -89,6 +92,7 @@ def count(network: nn.Module, images: Tensor, hidden_from_thop: tuple[type[nn.Mo
         parameters=sum(parameter.numel() for parameter in network.parameters()),
         thop_parameters=counted["thop_macs"][1],
         thop_macs=counted["thop_macs"][0],
+        ptflops_macs=counted["ptflops_macs"][0],
         fvcore_macs=counted["fvcore_macs"][0],
         flops=counted["flops"][0],
         notes=(
@@ -192,20 +196,30 @@ def _operation_by_operation() -> Iterator[None]:
 # The counters
 
 
-def _thop_and_flops(
-    network: nn.Module, images: Tensor, hidden: tuple[type[nn.Module], ...]
-) -> tuple[tuple[int, int], tuple[int, set[str]]]:
-    """Both in one pass, which is half the time."""
-    with thop_counting(network, hidden) as thop:
+def _in_one_pass(network: nn.Module, images: Tensor, hidden: Hidden) -> tuple[Any, Any, Any]:
+    """thop, ptflops and the true operations, in a third of the time."""
+    with thop_counting(network, hidden) as thop, ptflops_counting(network) as ptflops:
         flops = _flops(network, images)
-    return thop(), flops
+    return thop(), _tried(lambda: (ptflops(), None)), flops
 
 
-def _thop(network: nn.Module, images: Tensor, hidden: tuple[type[nn.Module], ...] = ()) -> tuple[int, int]:
+def _one_by_one(network: nn.Module, images: Tensor, hidden: Hidden) -> tuple[Any, Any, Any]:
+    """The same, so that a counter that fails takes no other with it."""
+    return _tried(_thop, network, images, hidden), _tried(_ptflops, network, images), _tried(_flops, network, images)
+
+
+def _thop(network: nn.Module, images: Tensor, hidden: Hidden = ()) -> tuple[int, int]:
     """thop's MACs and parameters."""
     with thop_counting(network, hidden) as thop, _scans_replaced(), torch.no_grad():
         network(images)
     return thop()
+
+
+def _ptflops(network: nn.Module, images: Tensor) -> tuple[int, None]:
+    """ptflops' MACs."""
+    with ptflops_counting(network) as ptflops, _scans_replaced(), torch.no_grad():
+        network(images)
+    return ptflops(), None
 
 
 def _flops(network: nn.Module, images: Tensor) -> tuple[int, set[str]]:

@@ -3,7 +3,7 @@
 results/profiles.py has the file of a machine and its units; a row is measured again by replacing it.
 
 * latency_ms: wall time of a forward pass of one image; on CUDA until the device has finished it.
-* throughput_ips: images per second in batches of 32; None where a batch does not fit the device's memory.
+* throughput_ips: images per second in batches of 32; None where a batch does not fit the memory.
 * kernels_latency_ms: latency_ms of the same network run by the CPU kernels, which use one thread; with numba's version.
   None on CUDA and where numba is not installed.
 * peak_memory_mb: of a forward pass of one image, weights and image included. On CUDA with all that the allocator hands
@@ -29,8 +29,8 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from benchmarks.machine import cores, describe, settings_of_a_run, wait_for
-from benchmarks.networks import registry
+from benchmarks.machine import available_memory, cores, describe, settings_of_a_run, wait_for
+from benchmarks.networks import plugins, registry
 from benchmarks.training import kernels
 from benchmarks.training.engine import installed
 from results.errors import RequestError
@@ -79,7 +79,8 @@ def profile(
             raise RequestError(f"{name} takes {entry.sizes}, not --size {size}; choose another size or network.")
     with _settings(threads or cores()):
         for name in names:
-            row = _measure(name, device, size, effort)
+            with plugins.blamed(registry.entry(name), "its forward"):
+                row = _measure(name, device, size, effort)
             rows[row.key] = row
             write(path, description, list(rows.values()))
             announce(row)
@@ -103,7 +104,8 @@ def _measure(name: str, device: torch.device, size: int, effort: Effort) -> Row:
     network, images = network.to(device), images.to(device)
     seconds = _time(network, images[:1], effort)
     try:
-        rates = THROUGHPUT_BATCH / _time(network, images, effort)
+        fits = device.type == "cuda" or THROUGHPUT_BATCH * peak < available_memory()
+        rates = THROUGHPUT_BATCH / _time(network, images, effort) if fits else None
     except torch.OutOfMemoryError:
         rates = None
     return Row(
@@ -175,12 +177,12 @@ def _peak_memory(network: nn.Module, image: Tensor, device: torch.device) -> int
 def live_bytes(network: nn.Module, images: Tensor) -> int:
     """Most bytes of tensors alive at once in a forward pass, with weights, buffers and images."""
     images = images.clone()  # what is passed may be a view into more
-    with torch.no_grad(), _LiveStorages((*network.parameters(), *network.buffers(), images)) as alive:
+    with torch.no_grad(), LiveStorages((*network.parameters(), *network.buffers(), images)) as alive:
         network(images)
     return alive.peak
 
 
-class _LiveStorages(TorchDispatchMode):
+class LiveStorages(TorchDispatchMode):
     """Adds up the storages that operations return, until each is freed."""
 
     def __init__(self, given: Iterable[Tensor]) -> None:

@@ -13,13 +13,15 @@ B = batch, T = steps, I = features in, H = hidden features.
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
+
+from benchmarks.networks.official.contract import Hidden
 
 Rule = Callable[[Any, Any, Any], int]
 """MACs of one call, from the module, its first input and its output."""
@@ -114,27 +116,31 @@ RULES: dict[type[nn.Module], Rule] = {
 
 
 @contextmanager
-def thop_counting(
-    network: nn.Module, hidden: tuple[type[nn.Module], ...] = ()
-) -> Iterator[Callable[[], tuple[int, int]]]:
+def thop_counting(network: nn.Module, hidden: Hidden = ()) -> Iterator[Callable[[], tuple[int, int]]]:
     """Watches a network in eval mode inside the context; yields what gives thop's MACs and parameters afterwards.
 
-    hidden: classes that a fused kernel hid when the paper counted; neither they nor what is inside are seen.
+    hidden: what thop did not see when the authors counted; neither it nor what is inside is seen.
     """
-    inside = {part for module in network.modules() if isinstance(module, hidden) for part in module.modules()}
+    inside = {
+        part for name, module in network.named_modules() if _is(hidden, name, module) for part in module.modules()
+    }
     watched = {module for module in network.modules() if type(module) in RULES and module not in inside}
-    with _watching(watched) as macs:
+    with watching(watched, RULES) as macs:
         yield lambda: _sum_of_tree(network, watched, macs, Counter(_places(network)))
 
 
+def _is(hidden: Hidden, name: str, module: nn.Module) -> bool:
+    return any(name.endswith(each) if isinstance(each, str) else isinstance(module, each) for each in hidden)
+
+
 @contextmanager
-def _watching(modules: set[nn.Module]) -> Iterator[dict[nn.Module, int]]:
+def watching(modules: set[nn.Module], rules: Mapping[type[nn.Module], Rule]) -> Iterator[dict[nn.Module, int]]:
     """Collects the MACs of all calls of these modules inside the context; a module that is not called is absent."""
     macs: dict[nn.Module, int] = {}
 
     def see(module: nn.Module, inputs: tuple[Any, ...], keywords: dict[str, Any], output: Any) -> None:
         first = inputs[0] if inputs else keywords["input"]
-        macs[module] = macs.get(module, 0) + RULES[type(module)](module, first, output)
+        macs[module] = macs.get(module, 0) + rules[type(module)](module, first, output)
 
     handles = [module.register_forward_hook(see, with_kwargs=True) for module in modules]
     try:

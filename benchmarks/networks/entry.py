@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from torch import Tensor, nn
 
@@ -65,11 +66,18 @@ class OneOf(Sizes):
         return f"{', '.join(front)} and {last}" if front else f"{last} px only"
 
 
+def _is_name(name: Any) -> bool:
+    """Whether it can be a word of the command line and, percent-encoded, a folder."""
+    plain = isinstance(name, str) and name.isprintable() and name == name.strip()
+    return plain and name[:1] not in ("", ".", "-") and len(quote(name, safe="")) <= 200
+
+
 @dataclass(frozen=True)
 class Entry:
     """A network of the suite. Its functions are importable by name, or `functools.partial` of such, so that it pickles.
 
-    In a plugin they may be anything. Raises RequestError where `accepts` is not one of the rules of this file.
+    In a plugin they may be anything. Raises RequestError where `accepts` is not one of the rules of this file, or where
+    the name cannot be a folder's, the builder cannot be called, or the deviations are one text.
     """
 
     name: str
@@ -103,6 +111,17 @@ class Entry:
     """The user's files that it comes from; set when they are loaded."""
 
     def __post_init__(self) -> None:
+        if not _is_name(self.name):
+            raise RequestError(
+                f"the name {self.name!r} of a network cannot be a folder's; give it letters and digits, not a dot or a "
+                "dash first, and no more than fit into 200 bytes"
+            )
+        if not callable(self.builder):
+            raise RequestError(
+                f"the builder of {self.name!r} is {self.builder!r}; give a function that builds the network"
+            )
+        if isinstance(self.deviations, str):
+            raise RequestError(f"deviations of {self.name!r} is one text; give a tuple of sentences")
         if not isinstance(self.accepts, Sizes):
             raise RequestError(
                 f"accepts of {self.name!r} is not a rule for sizes; give it MultiplesOf(32), OneOf(224) or another "

@@ -11,14 +11,11 @@ every run's record tells that.
 import json
 from hashlib import sha256
 
-import torch
 from torch import nn
 
 from benchmarks.networks import registry
 from benchmarks.networks.entry import Entry
-from benchmarks.networks.plugins import PREFIX, described
-from benchmarks.networks.seeding import undisturbed
-from results.errors import RequestError
+from benchmarks.networks.plugins import PREFIX
 
 SETTINGS = (
     *("kernel_size", "stride", "padding", "dilation", "groups", "output_padding", "padding_mode"),  # convolutions
@@ -32,7 +29,7 @@ _KNOWN: dict[str, tuple[Entry, str]] = {}
 def identity(name: str) -> str:
     """The identity of a registered network, 16 hex digits; the network is built for it once.
 
-    Raises RequestError where a user's own network cannot be built.
+    Raises Unfit where a user's own network cannot be built.
     """
     entry = registry.entry(name)
     known = _KNOWN.get(name)
@@ -42,23 +39,8 @@ def identity(name: str) -> str:
 
 
 def identity_of(entry: Entry) -> str:
-    """The identity of an entry that need not be registered; builds the network. Raises RequestError as `identity`."""
-    return _digest(entry, _built(entry))
-
-
-def _built(entry: Entry) -> nn.Module:
-    """The network that is scored; without its numbers where that is known to work."""
-    if not entry.foreign:
-        with torch.device("meta"):
-            return entry.builder()
-    try:
-        with undisturbed():
-            return entry.builder()
-    except Exception as error:
-        told = described(error, entry.plugin.files if entry.plugin else ())
-        raise RequestError(
-            f"{entry.name}: its builder raises {told}; mend it there (`run --debug` shows the traceback)."
-        ) from error
+    """The identity of an entry that need not be registered; builds the network. Raises Unfit as `identity`."""
+    return _digest(entry, registry.outline(entry))
 
 
 def _digest(entry: Entry, network: nn.Module) -> str:

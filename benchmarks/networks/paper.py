@@ -38,7 +38,7 @@ def c2sdg_for_training(size: int) -> c2sdg.C2SDG:
     return c2sdg.C2SDG(projector_size=size)
 
 
-def _entry(name: str, builder: Callable[[], nn.Module], deviations: tuple[str, ...] = (), **fields: Any) -> Entry:
+def catalogued(name: str, builder: Callable[[], nn.Module], deviations: tuple[str, ...] = (), **fields: Any) -> Entry:
     """An entry with what the catalogue says of it; an interpretation and a note are recorded with every run."""
     known = catalogue.NETWORKS[name]
     said = tuple(words for words in (known.interpretation, known.note) if words)
@@ -56,7 +56,7 @@ def _entry(name: str, builder: Callable[[], nn.Module], deviations: tuple[str, .
 
 def _aulunet(name: str, **arguments: Any) -> Entry:
     """An entry of the AULUNet family: the same source, other constructor arguments."""
-    return _entry(
+    return catalogued(
         name,
         partial(AULUNet, **arguments),
         paper="AULUNet: An Adaptive Ultra-Lightweight U-Net for skin-lesion segmentation",
@@ -66,14 +66,14 @@ def _aulunet(name: str, **arguments: Any) -> Entry:
 
 
 ENTRIES = (
-    _entry(
+    catalogued(
         "unet",
         unet.UNet,
         paper="U-Net: Convolutional Networks for Biomedical Image Segmentation, arXiv 1505.04597",
         deviations=("The comparison names no implementation: base width 32, transposed convolutions, batch norm.",),
         accepts=MultiplesOf(16),
     ),
-    _entry(
+    catalogued(
         "scr_net",
         scr_net.SCRNet,
         paper="Precise Yet Efficient Semantic Calibration and Refinement in ConvNets for Real-time Polyp Segmentation",
@@ -85,7 +85,7 @@ ENTRIES = (
         official=official.SCR_NET,
         accepts=MultiplesOf(16),
     ),
-    _entry(
+    catalogued(
         "aswin_unet",
         aswin_unet.ASwinUNet,
         paper="Attention Swin U-Net: Cross-Contextual Attention Mechanism for Skin Lesion Segmentation",
@@ -99,7 +99,7 @@ ENTRIES = (
         official=official.ASWIN_UNET,
         accepts=OneOf(32, 64, 128, multiples_of=256),  # its grids must divide into its windows
     ),
-    _entry(
+    catalogued(
         "c2sdg",
         c2sdg.C2SDG,
         paper="Devil is in Channels: Contrastive Single Domain Generalization for Medical Image Segmentation",
@@ -116,7 +116,7 @@ ENTRIES = (
         preprocess=c2sdg.standardised,
         official=official.C2SDG,
     ),
-    _entry(
+    catalogued(
         "unext_s",
         unext.UNeXtS,
         paper="UNeXt: MLP-based Rapid Medical Image Segmentation Network, arXiv 2203.04967",
@@ -127,7 +127,7 @@ ENTRIES = (
         ),
         official=official.UNEXT_S,
     ),
-    _entry(
+    catalogued(
         "malunet",
         malunet.MALUNet,
         paper="MALUNet: A Multi-Attention and Light-weight UNet for Skin Lesion Segmentation, arXiv 2211.01784",
@@ -135,7 +135,7 @@ ENTRIES = (
         deviations=(FIXED_ANGLE, ON_SELECTING_SPLIT),
         official=official.MALUNET,
     ),
-    _entry(
+    catalogued(
         "ege_unet",
         ege_unet.EGEUNet,
         paper="EGE-UNet: an Efficient Group Enhanced UNet for skin lesion segmentation, arXiv 2307.08473",
@@ -147,7 +147,7 @@ ENTRIES = (
         objective=losses.deep_supervision,
         official=official.EGE_UNET,
     ),
-    _entry(
+    catalogued(
         "vm_unet",
         vm_unet.VMUNet,
         paper="VM-UNet: Vision Mamba UNet for Medical Image Segmentation, arXiv 2402.02491",
@@ -159,7 +159,7 @@ ENTRIES = (
         ),
         official=official.VM_UNET,
     ),
-    _entry(
+    catalogued(
         "lightm_unet",
         lightm_unet.LightMUNet,
         paper="LightM-UNet: Mamba Assists in Lightweight UNet for Medical Image Segmentation, arXiv 2403.05246",
@@ -172,7 +172,7 @@ ENTRIES = (
         official=official.LIGHTM_UNET,
         accepts=MultiplesOf(8),
     ),
-    _entry(
+    catalogued(
         "lb_unet",
         lb_unet.LBUNet,
         paper="LB-UNet: A Lightweight Boundary-assisted UNet for Skin Lesion Segmentation",
@@ -186,7 +186,7 @@ ENTRIES = (
         objective=losses.boundary_supervision,
         official=official.LB_UNET,
     ),
-    _entry(
+    catalogued(
         "ulvm_unet",
         ulvm_unet.ULVMUNet,
         paper="UltraLight VM-UNet: Parallel Vision Mamba Significantly Reduces Parameters, arXiv 2403.20035",
@@ -198,7 +198,7 @@ ENTRIES = (
     _aulunet("aulunet_v2", widths=(4, 8, 16, 24, 40, 60)),
     _aulunet("aulunet_v3"),
     # Beyond Table 1: the other released file of LightM-UNet, second interpretations, then Tables 2 and 3.
-    _entry(
+    catalogued(
         "lightm_unet_revised",
         partial(lightm_unet.LightMUNet, version="revised"),
         paper="LightM-UNet: Mamba Assists in Lightweight UNet for Medical Image Segmentation, arXiv 2403.05246",

@@ -13,15 +13,20 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from opcode import opname
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+import torch
 
 from benchmarks.networks.entry import Entry
 from results.errors import RequestError
 
 PREFIX = "plugin_"  # of the module name of a plugin's file
 OURS = Path(__file__).resolve().parents[2]
+CURES = {"more than 1 value per channel": "the last batch of an epoch has one image: choose another --batch"}
+"""Of errors that are known by some of their words."""
 OUR_PACKAGES = ("models", "baselines", "benchmarks", "results", "reports")
 
 
@@ -52,16 +57,60 @@ def changed(name: str, source: str) -> str:
     return f"The files of --plugin {source} have changed since {name} was planned; start the command again."
 
 
+class Unfit(RequestError):
+    """A network that cannot be used; `what`: the fault and the cure, half a sentence."""
+
+    def __init__(self, name: str, what: str) -> None:
+        super().__init__(f"{name}: {what}.")
+        self.what = what
+
+
+@contextmanager
+def blamed(entry: Entry, what: str, cure: str = "") -> Iterator[None]:
+    """Within runs code of a network, and `what` says which: what it raises becomes Unfit, with its place in the files.
+
+    That goes for `sys.exit()` too, and not for Ctrl-C, for a full GPU, or for the networks that our own tests know.
+    """
+    try:
+        yield
+    except (RequestError, torch.cuda.OutOfMemoryError):
+        raise
+    except BaseException as error:
+        if not entry.foreign or not raised_by_code(error):
+            raise
+        known = [cure for words, cure in CURES.items() if words in str(error)]
+        usual = known[0] if known else "choose another --size or network" if entry.library else "mend it there"
+        told = described(error, entry.plugin.files if entry.plugin else ())
+        shown = "(`run --debug` shows the traceback)"
+        raise Unfit(entry.name, f"{what} raises {told}; {cure or usual} {shown}") from error
+
+
+def raised_by_code(error: BaseException) -> bool:
+    """Whether code raised this and not somebody at the keyboard: of a KeyboardInterrupt, whether a `raise` did."""
+    trace = error.__traceback__
+    if trace is None or not isinstance(error, KeyboardInterrupt):
+        return True
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    return opname[trace.tb_frame.f_code.co_code[trace.tb_lasti]] == "RAISE_VARARGS"
+
+
 def load(source: str) -> list[Entry]:
     """The `NETWORKS` of a Python file or importable module. Nothing is registered.
 
     Raises RequestError, with the error as its cause, where it cannot be imported or has no such list.
     """
     is_file = source.endswith(".py")
+    if not is_file and not all(part.isidentifier() for part in source.split(".")):
+        raise RequestError(
+            f"--plugin {source!r} is neither a Python file, whose name ends in .py, nor the name of a module; give one."
+        )
     try:
         module = _import_file(Path(source)) if is_file else importlib.import_module(source)
         plugin = _plugin(module, str(Path(source).resolve()) if is_file else source)
-    except Exception as error:
+    except BaseException as error:
+        if not raised_by_code(error):
+            raise
         raise RequestError(
             f"--plugin {source} cannot be imported: {described(error, _beside(source))}; mend it there "
             "(`run --debug` shows the traceback)."
@@ -100,7 +149,7 @@ def _import_file(path: Path) -> ModuleType:
     name = PREFIX + path.stem
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None or not path.is_file():
-        raise FileNotFoundError(f"no such file: {path}")
+        raise FileNotFoundError(f"{'not a file' if path.exists() else 'no such file'}: {path}")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     with _importable(path.resolve().parent):

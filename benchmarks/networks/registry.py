@@ -1,16 +1,20 @@
-"""Look-ups by name: the networks of the paper first, then those of the user's plugins. A look-up changes nothing.
+"""Look-ups by name: the networks of the paper, those after it, then the user's plugins. A look-up changes nothing.
 
 A user's own network joins through `--plugin FILE_OR_MODULE`: a Python file or module whose `NETWORKS` is a list of
 `Entry`. Names "smp:<architecture>/<encoder>" are made from segmentation-models-pytorch on demand and are not listed.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from benchmarks.networks import plugins, smp
+from benchmarks.networks.beyond import BEYOND
 from benchmarks.networks.dropout import give_streams
 from benchmarks.networks.entry import Entry
 from benchmarks.networks.official import files as weight_files
@@ -19,7 +23,7 @@ from benchmarks.networks.seeding import undisturbed
 from results.cell import check_name
 from results.errors import Damaged, RequestError, unknown
 
-ENTRIES: dict[str, Entry] = dict(PAPER)
+ENTRIES: dict[str, Entry] = PAPER | BEYOND
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ def register(entry: Entry) -> None:
 
 
 def names() -> list[str]:
-    """All registered names: those of the catalogue in its order, Table 1 first, then those of plugins."""
+    """All registered names: those of the catalogue in its order, Table 1 first, those after the paper, then plugins."""
     return list(ENTRIES)
 
 
@@ -76,24 +80,54 @@ def from_specification(wanted: Specification) -> Entry:
 def build(name: str) -> nn.Module:
     """The network that is scored, (B, 3, H, W) to logits (B, 1, H, W), with fresh initial weights.
 
-    Where the entry has a `preprocess`, the suite applies it to the images first.
+    Where the entry has a `preprocess`, the suite applies it to the images first. Raises Unfit where the builder of a
+    user's own network fails, or gives no module whose weights can be seen.
     """
-    return entry(name).builder()
+    chosen = entry(name)
+    return _built(chosen, chosen.builder)
+
+
+def outline(chosen: Entry) -> nn.Module:
+    """The network that is scored, for its names, shapes and types: without numbers where that is known to work.
+
+    No random state is moved. Raises Unfit as `build` does.
+    """
+    if not chosen.foreign:
+        with torch.device("meta"):
+            return chosen.builder()
+    with undisturbed():
+        return _built(chosen, chosen.builder)
 
 
 def build_for_training(name: str, size: int) -> nn.Module:
     """The module that is trained on `size` x `size` images: `build(name)`, with training-only parts where it has any.
 
     Its dropout draws from streams of its own (`benchmarks/networks/dropout.py`).
-    Raises RequestError where the network does not take that size.
+    Raises RequestError where the network does not take that size, and Unfit as `build` does.
     """
     chosen = entry(name)
     if not chosen.accepts(size):
         raise RequestError(f"{name} takes {chosen.sizes}, not --size {size}; choose another size or network.")
-    network = chosen.training_builder(size) if chosen.training_builder else chosen.builder()
-    if not isinstance(network, nn.Module):
-        raise RequestError(f"The builder of {name} returns a {type(network).__name__}; it must return an nn.Module.")
+    training_builder = chosen.training_builder
+    network = _built(chosen, partial(training_builder, size) if training_builder else chosen.builder)
     give_streams(network)
+    return network
+
+
+def _built(chosen: Entry, builder: Callable[[], nn.Module]) -> nn.Module:
+    """What a builder of an entry makes. Raises Unfit where it fails, or makes no module whose weights can be seen."""
+    with plugins.blamed(chosen, "its builder"):
+        network = builder()
+    if not isinstance(network, nn.Module):
+        raise plugins.Unfit(chosen.name, f"its builder returns a {type(network).__name__}; return an nn.Module")
+    tensors = (*network.named_parameters(), *network.named_buffers())
+    lazy = [name for name, tensor in tensors if is_lazy(tensor)]
+    if lazy:
+        raise plugins.Unfit(
+            chosen.name,
+            f"its {lazy[0]} has no shape before the first forward, because its layer is lazy; give the layer its "
+            "number of channels, or run the network once in the builder",
+        )
     return network
 
 

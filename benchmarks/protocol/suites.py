@@ -64,11 +64,18 @@ SUITES = {
         Suite("ablation-dilations", "Table 3", ("isic2018",), catalogue.TABLE_3),
     )
 }
+PAPER = tuple(suite for suite in SUITES.values() if suite.recipe == "paper")
 SUITES["all"] = Suite(
     "all",
     "Tables 1, 2 and 3: every suite of the paper's recipe",
     ("isic2018", "isic2017"),
-    _unique(*(suite.networks for suite in SUITES.values() if suite.recipe == "paper")),
+    _unique(*(suite.networks for suite in PAPER)),
+)
+SUITES["beyond"] = Suite(
+    "beyond",
+    "networks that are not in the paper, by its recipe: smaller rivals and later ones",
+    ("isic2018", "isic2017"),
+    tuple(name for name in catalogue.BEYOND if name not in catalogue.NOT_TRAINED),
 )
 
 
@@ -87,9 +94,8 @@ def cells(suite: Suite, recipe: str, networks: tuple[str, ...], seeds: tuple[int
     """
     if suite.name != "all":
         return [Cell(dataset, recipe, name, seed) for dataset in suite.datasets for name in networks for seed in seeds]
-    parts = [part for part in SUITES.values() if part.recipe == "paper" and part.name != "all"]
     planned = []
-    for part in parts:
+    for part in PAPER:
         table_1 = part.name in suite.datasets
         mine = [name for name in networks if name in part.networks or (table_1 and name not in suite.networks)]
         planned += cells(part, recipe, tuple(mine), seeds)

@@ -14,13 +14,13 @@ import torch
 from benchmarks.datasets import PreparedSet
 from benchmarks.machine import full_precision, or_cpu, workers
 from benchmarks.networks import registry
-from benchmarks.networks.plugins import described
+from benchmarks.networks.plugins import Unfit, described
 from benchmarks.protocol.recipe import Recipe
 from benchmarks.runner import save_run
 from benchmarks.runner.backlog import Backlog
 from benchmarks.runner.claims import ClaimLost, Claims
 from benchmarks.runner.group import Control, GroupSpec, Resources, run_group
-from benchmarks.runner.probe import Unfit, probe
+from benchmarks.runner.probe import probe
 from benchmarks.training.data import Data
 from benchmarks.training.engine import TORCH, Engine, announcing, require
 from benchmarks.training.loop import Interrupted

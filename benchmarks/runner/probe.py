@@ -7,8 +7,7 @@ Letters: B images, H = W pixels.
 """
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +18,19 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks.networks import registry
 from benchmarks.networks.entry import Entry
-from benchmarks.networks.plugins import described
+from benchmarks.networks.plugins import Unfit, blamed
 from benchmarks.networks.seeding import reseed, states, undisturbed
 from benchmarks.objectives import losses
-from benchmarks.protocol.recipe import Recipe
-from benchmarks.training.replicas import Replicas, initialised, scored_network
-from results.errors import RequestError
+from benchmarks.protocol.recipe import RECIPES, Recipe
+from benchmarks.runner.module_state import (
+    bindings,
+    fault_of_forward,
+    fault_of_memory,
+    fault_of_pair,
+    fault_of_tensors,
+    remembered,
+)
+from benchmarks.training.replicas import Replicas, Tensors, called_with, initialised, places, scored_network
 
 SEED, ANOTHER = 1, 20_251_124
 STREAMS = (
@@ -33,12 +39,11 @@ STREAMS = (
 )
 
 
-class Unfit(RequestError):
-    """A network that must not train; `what`: the fault and the cure, half a sentence."""
-
-    def __init__(self, name: str, what: str) -> None:
-        super().__init__(f"{name}: {what}.")
-        self.what = what
+def probe_evaluation(name: str, size: int, device: torch.device) -> None:
+    """Raises Unfit for a network whose logits of images of this size, px, in eval mode nobody can use."""
+    with undisturbed():
+        network = _Probe(registry.entry(name), RECIPES["paper"].changed(size=size), device)
+        network.evaluates(registry.build(name).to(device))
 
 
 def probe(name: str, recipe: Recipe, device: torch.device, *, narrowest: int = 2, stacked: bool = False) -> list[str]:
@@ -64,6 +69,7 @@ class _Probe:
         with undisturbed():
             module = self.built()
             self.evaluates(module)
+            self.follows_from_its_tensors(module)
             self.is_what_is_scored(module)
             self.returns_logits_in_training(module, width)
             notes = self.trains(width)
@@ -75,19 +81,10 @@ class _Probe:
     def unfit(self, what: str) -> Unfit:
         return Unfit(self.entry.name, what)
 
-    @contextmanager
-    def doing(self, what: str, cure: str = "") -> Iterator[None]:
-        """Name `what` was done when an error came up, and where in the user's files."""
-        try:
-            yield
-        except (RequestError, torch.cuda.OutOfMemoryError):
-            raise
-        except Exception as error:
-            usual = "choose another --size or network" if self.entry.library else "mend it there"
-            if "more than 1 value per channel" in str(error):
-                usual = "the last batch of an epoch has one image: choose another --batch"
-            told = described(error, self.files)
-            raise self.unfit(f"{what} raises {told}; {cure or usual} (`run --debug` shows the traceback)") from error
+    def refuse(self, fault: str) -> None:
+        """Raises Unfit where there is a fault."""
+        if fault:
+            raise self.unfit(fault)
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -95,11 +92,12 @@ class _Probe:
 
     def built(self) -> nn.Module:
         """The network in training; from one seed twice the same."""
-        with self.doing("its builder"):
-            pair = [initialised(self.entry.name, self.recipe.size, SEED) for _ in range(2)]
-            states = [dict((*each.named_parameters(), *each.named_buffers())) for each in pair]
+        pair = [initialised(self.entry.name, self.recipe.size, SEED) for _ in range(2)]
+        states = [dict((*each.named_parameters(), *each.named_buffers())) for each in pair]
         if not states[0]:
             raise self.unfit("it has no parameters, so there is nothing to train; give it some")
+        self.refuse(fault_of_tensors(pair[0]))
+        self.refuse(fault_of_pair(*pair))
         if states[0].keys() != states[1].keys() or not all(map(_same, states[0].values(), states[1].values())):
             raise self.unfit(
                 "its builder gives other weights each time under one seed; draw them from the global generator of "
@@ -107,8 +105,21 @@ class _Probe:
             )
         return pair[0].to(self.device)
 
-    def forward(self, module: nn.Module, images: Tensor) -> Any:
-        return module(images if self.entry.preprocess is None else self.entry.preprocess(images))
+    def forward(self, module: nn.Module, images: Tensor, tensors: Tensors | None = None) -> Any:
+        """Its output, with other tensors than its own where some are given.
+
+        Raises Unfit where it changes the images, or where its tensors lie, on the way.
+        """
+        before, given = bindings(module), images.clone()
+        x = given if self.entry.preprocess is None else self.entry.preprocess(given)
+        output = module(x) if tensors is None else called_with(module, tensors, x)
+        self.refuse(fault_of_forward(before, module))
+        self.left_alone(images, given)
+        return output
+
+    def left_alone(self, images: Tensor, given: Tensor) -> None:
+        if not torch.equal(images, given):
+            raise self.unfit("its forward changes the images in place; make new ones, as x = x / 255 does")
 
     def evaluates(self, module: nn.Module) -> None:
         """Logits, finite, and the same twice."""
@@ -122,11 +133,27 @@ class _Probe:
             second = self.forward(module, self.images)
         self.alike(first, second, "output")
 
+    def follows_from_its_tensors(self, module: nn.Module) -> None:
+        """With the parameters and buffers of another network of the same builder, its logits are that one's."""
+        generator = torch.Generator().manual_seed(SEED)
+        other = initialised(self.entry.name, self.recipe.size, ANOTHER).to(self.device).eval()
+        with torch.no_grad():
+            for parameter in other.parameters():  # where all seeds begin alike
+                parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator).to(parameter))
+            with blamed(self.entry, "its forward"):
+                logits, found = self.forward(other, self.images), self.forward(module, self.images, places(other))
+        if not torch.allclose(logits, found, rtol=1e-3, atol=1e-4, equal_nan=True):
+            raise self.unfit(
+                "its logits do not follow from its parameters and buffers alone: it has modules or tensors in a list, "
+                "as plain attributes or outside of itself; register them (nn.ModuleList, nn.ParameterList, "
+                "register_buffer)"
+            )
+
     def is_what_is_scored(self, module: nn.Module) -> None:
         """All weights of `builder()` are in the module that is trained, and make the same logits."""
         if self.entry.training_builder is None:
             return
-        with self.doing("its builder"):
+        with blamed(self.entry, "its builder"):
             scored = scored_network(self.entry.name).to(self.device).eval()
         ours, theirs = module.state_dict(), scored.state_dict()
         absent = [name for name in theirs if name not in ours or ours[name].shape != theirs[name].shape]
@@ -135,7 +162,7 @@ class _Probe:
                 f"its training_builder lacks {len(absent)} of the {len(theirs)} weights of its builder ({absent[0]}); "
                 "all of those must be in it, under the same names and with the same shapes"
             )
-        with self.doing("its builder"), torch.no_grad():
+        with blamed(self.entry, "its builder"), torch.no_grad():
             scored.load_state_dict({name: ours[name] for name in theirs})
             logits, trained = (self.forward(each, self.images) for each in (scored, module))
         if logits.shape != trained.shape or not torch.allclose(logits, trained, rtol=1e-3, atol=1e-4):
@@ -160,7 +187,7 @@ class _Probe:
     def without_draws(self, function: Callable[[], Any]) -> Any:
         """What the function returns. Raises Unfit where it draws from a generator that all seeds share, or fails."""
         before = states()
-        with self.doing("its forward"), _Draws(self.files) as draws:
+        with blamed(self.entry, "its forward"), _Draws(self.files) as draws:
             result = function()
         if states() != before:
             raise self.unfit(f"it draws random numbers in its forward ({draws.first or 'numpy or random'}); {STREAMS}")
@@ -185,23 +212,26 @@ class _Probe:
 
     def trains(self, width: int) -> list[str]:
         """The same finite losses twice from the same state and draws, and a gradient; names what it does not reach."""
-        with self.doing("its preparation for training"):
+        with blamed(self.entry, "its preparation for training"):
             replicas = Replicas(self.entry.name, (SEED,), self.recipe, self.device)
         start = {name: tensor.detach().clone() for name, tensor in replicas.tensors().items()}
         loss = self.without_draws(lambda: self.losses(replicas, width))
+        known = remembered(replicas.module)
         if loss.shape != (1,):
             raise self.unfit(f"its objective returns a tensor of shape {tuple(loss.shape[1:])}; return one number")
         if not loss.isfinite().all():
             raise self.unfit("its loss is not finite on the first step; check its objective")
         if not loss.requires_grad:
             raise self.unfit("no gradient reaches its parameters; detach nothing, and no torch.no_grad in its forward")
-        with self.doing("the backward pass of its loss"):
+        with blamed(self.entry, "the backward pass of its loss"):
             loss.sum().backward()
         with torch.no_grad():
             for name, tensor in replicas.tensors().items():
                 tensor.copy_(start[name])
             reseed(ANOTHER)
-            self.alike(loss, self.losses(replicas, width), "loss")
+            again = self.losses(replicas, width)
+        self.refuse(fault_of_memory(known, remembered(replicas.module), replicas.module))
+        self.alike(loss, again, "loss")
         missed = [name for name, parameter in replicas.trained.items() if parameter.grad is None]
         if not missed:
             return []
@@ -209,11 +239,13 @@ class _Probe:
         return [f"no gradient reaches {len(missed)} of its {len(replicas.trained)} parameters: {shown}"]
 
     def losses(self, replicas: Replicas, width: int) -> Tensor:
-        count = len(replicas)
-        images, masks, draws = (
-            each.expand(count, *each.shape) for each in (self.images[:width], self.masks[:width], self.draws)
-        )
-        return replicas.losses(images, masks, draws)
+        before, count = bindings(replicas.module), len(replicas)
+        given = self.images[:width].clone()
+        images, masks, draws = (each.expand(count, *each.shape) for each in (given, self.masks[:width], self.draws))
+        losses = replicas.losses(images, masks, draws)
+        self.refuse(fault_of_forward(before, replicas.module))
+        self.left_alone(self.images[:width], given)
+        return losses
 
     def stacks(self, width: int) -> None:
         """Two seeds in one pass have the losses that they have alone."""
@@ -221,7 +253,7 @@ class _Probe:
             "write it without .item(), branches on values and state outside of buffers, or train its seeds one by one "
             "(--seeds 1, and --seeds 2,)"
         )
-        with self.doing("its forward for two seeds in one pass", cure), torch.no_grad():
+        with blamed(self.entry, "its forward for two seeds in one pass", cure), torch.no_grad():
             together = self.losses(Replicas(self.entry.name, (SEED, SEED + 1), self.recipe, self.device), width)
         for k in range(2):
             alone = self.losses(Replicas(self.entry.name, (SEED + k,), self.recipe, self.device), width)

@@ -4,6 +4,7 @@ report.json holds the checksums of all other files, as they are when training ha
 """
 
 import platform
+from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +14,7 @@ import pandas as pd
 import torch
 from PIL import Image
 from safetensors.torch import save
+from torch import Tensor
 
 from benchmarks import machine
 from benchmarks.datasets import PreparedSet
@@ -148,16 +150,21 @@ def finish(replicas: Replicas, cells: list[Cell], scores: Scores, root: Path) ->
             continue
         counts = scores.counts[k]
         PerImage.of(list(scores.ids), counts).write(folder / PER_IMAGE)
-        weights = {name: replicas.best[name][k].contiguous().cpu() for name in network.state_dict()}
-        files.write_bytes(folder / WEIGHTS, save(weights))
+        files.write_bytes(folder / WEIGHTS, save(_weights(replicas, k, network.state_dict())))
         parameters = sum(parameter.numel() for parameter in network.parameters())
         report = _report(Config.read(folder / CONFIG), replicas, k, counts, parameters)
         report.changed(files=seal.of_folder(folder)).sealed().write(folder / REPORT)
 
 
+def _weights(replicas: Replicas, k: int, names: Iterable[str]) -> dict[str, Tensor]:
+    """The best weights of replica k under these names; a tied tensor once for each, as `load_state_dict` takes it."""
+    best = {name: replicas.best[replicas.stacked_as[name]][k] for name in names}
+    return {name: tensor.clone(memory_format=torch.contiguous_format).cpu() for name, tensor in best.items()}
+
+
 def _report(config: Config, replicas: Replicas, k: int, counts: np.ndarray, parameters: int) -> Report:
     """What was measured of replica k; counts: (N, 4)."""
-    progress, peak = replicas.progress[k], machine.peak_memory_mb(replicas.device)
+    progress = replicas.progress[k]
     return Report(
         format=Report.FORMAT,
         **asdict(config.cell),
@@ -172,7 +179,7 @@ def _report(config: Config, replicas: Replicas, k: int, counts: np.ndarray, para
         seconds=round(progress.seconds, 3),
         seeds_side_by_side=len(replicas),
         images_per_second=round(progress.images / progress.seconds, 3),
-        peak_memory_mb=None if peak is None else round(peak, 1),
+        peak_memory_mb=round(machine.peak_memory_mb(replicas.device), 1),
         code=Code(**code_version()),
         torch=str(torch.__version__),
         python=platform.python_version(),

@@ -8,7 +8,6 @@ The newest checkpoint of a cell lies beside the one before it, so that a kill at
 one to go on from.
 """
 
-import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -115,7 +114,7 @@ def restore(replicas: Replicas, paths: list[Path], identities: list[Identity]) -
     notes = []
     for each, path in zip(found, paths, strict=True):
         if each.refused:
-            os.replace(each.path, path)
+            files.move(each.path, path)
             notes.append(f"{each.refused} Going on from {each.path.name}, epoch {each.read.progress.epoch}.")
     replicas.progress = [each.read.progress for each in found]
     loaded = [each.read.tensors for each in found]

@@ -70,6 +70,9 @@ class Replicas:
         self.progress = [Progress(seed) for seed in seeds]
         self.module, self.entry = modules[0], registry.entry(network)
         self.parameters, self.buffers = stack_module_state(modules)  # each tensor (R, ...)
+        self.stacked_as = _names(self.module)
+        """Every name of a parameter or buffer, and the one that it is stacked under: tied ones have several names."""
+        self._places = {name: self.stacked_as[name] for name in places(self.module)}
         self.trained = self.parameters if len(self) > 1 else self._unstack()
         """What the optimizer steps and gradients arrive at: the stack or, of one replica, the module's parameters."""
         self._layers()
@@ -150,9 +153,10 @@ class Replicas:
             else:
                 group["lr"] = rate
 
-    def _network(self, tensors: Any, images: Tensor) -> Any:
+    def _network(self, tensors: Tensors, images: Tensor) -> Any:
         """What the network makes of images (B, 3, H, W) with these weights of one replica, in float32."""
-        return self._called(lambda x: functional_call(self.module, tensors, (x,)), images)
+        placed = {name: tensors[stacked] for name, stacked in self._places.items()}
+        return self._called(lambda x: called_with(self.module, placed, x), images)
 
     def _called(self, module: Callable[[Tensor], Any], images: Tensor) -> Any:
         """What the module makes of images (B, 3, H, W) as its entry and the recipe want it called, in float32."""
@@ -175,7 +179,7 @@ class Replicas:
             return self.objective(forward, images.squeeze(0), masks.squeeze(0), draws.squeeze(0)).unsqueeze(0)
 
         def one(parameters: Tensors, buffers: Tensors, images: Tensor, masks: Tensor, draws: Tensor) -> Tensor:
-            return self.objective(partial(self._network, (parameters, buffers)), images, masks, draws)
+            return self.objective(partial(self._network, {**parameters, **buffers}), images, masks, draws)
 
         return vmap(one)(self.parameters, self.buffers, images, masks, draws)
 
@@ -218,6 +222,30 @@ class Replicas:
         if len(rows):
             for name, tensor in self.tensors().items():
                 self.best[name].index_copy_(0, rows, tensor.detach().index_select(0, rows))
+
+
+def places(module: nn.Module) -> Tensors:
+    """The tensor in each attribute of each module that holds one: a tied parameter has several, a shared module one."""
+    owners = [
+        (owner, {"prefix": name, "recurse": False, "remove_duplicate": False}) for name, owner in module.named_modules()
+    ]
+    return dict(each for owner, how in owners for each in (*owner.named_parameters(**how), *owner.named_buffers(**how)))
+
+
+def called_with(module: nn.Module, placed: Tensors, x: Tensor) -> Any:
+    """What a module makes of x with other tensors in its `places`; afterwards it has its own again.
+
+    With `tie_weights`, torch would put a tensor into a shared module twice and take it out once.
+    """
+    return functional_call(module, placed, (x,), tie_weights=False)
+
+
+def _names(module: nn.Module) -> dict[str, str]:
+    """Every name of a parameter or buffer of a module, and the first one of the same tensor."""
+    kinds = (module.named_parameters, module.named_buffers)
+    named = [(name, tensor) for kind in kinds for name, tensor in kind(remove_duplicate=False)]
+    first = {tensor: name for name, tensor in reversed(named)}
+    return {name: first[tensor] for name, tensor in named}
 
 
 def _unstacked(tensors: Tensors) -> Tensors:

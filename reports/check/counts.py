@@ -4,19 +4,20 @@ from collections.abc import Mapping
 
 from reports.check.item import Item, Status
 from reports.comparison.findings import Findings
-from reports.comparison.join import CountComparison, Row
+from reports.comparison.join import CountComparison
 from reports.comparison.verdict import Verdict
 from reports.tables.grid import NOT_COUNTED, NOT_PUBLISHED, thousandths
 from results import complexity, published
+from results.catalogue import BEYOND
 from results.files import own_or_packaged
 
 
 def count_items(findings: Findings) -> list[Item]:
     """One item per published count; what is explained in contradictions.csv is documented."""
-    path = published.Contradictions.path()
     items = []
-    for network, row in _published_rows(findings).items():
-        for column, found in row.counts.items():
+    for network, counts in _published_counts(findings).items():
+        path = (published.BeyondTable if network in BEYOND else published.Contradictions).path()
+        for column, found in counts.items():
             status = {Verdict.REPRODUCED: Status.PASSED, Verdict.NO_CLAIM: Status.SKIPPED}.get(
                 found.verdict, Status.FAILED
             )
@@ -27,10 +28,10 @@ def count_items(findings: Findings) -> list[Item]:
 
 def outdated_items(findings: Findings) -> list[Item]:
     """Explanations of count contradictions that do not exist (any more)."""
-    rows, path = _published_rows(findings), published.Contradictions.path()
+    known, path = _published_counts(findings), published.Contradictions.path()
     items = []
     for note in findings.evidence.documented:
-        found = rows[note.network].counts.get(note.column) if note.network in rows else None
+        found = known.get(note.network, {}).get(note.column)
         if found is not None and found.counted is not None and found.verdict is not Verdict.CONTRADICTED:
             message = "contradictions.csv explains a contradiction that does not exist: remove its line"
             items.append(Item("files", f"{note.network} {note.column}", Status.FAILED, message, path))
@@ -56,8 +57,8 @@ def staleness_items(findings: Findings, live: Mapping[str, Mapping[str, int]] | 
 def count_lines(findings: Findings) -> list[str]:
     """One line per network: published and counted figures, and the verdict of both."""
     lines = [f"  {'network':<18}{'published':>16}{'counted':>18}  verdict"]
-    for network, row in _published_rows(findings).items():
-        params, gflops = row.counts["params_m"], row.counts["gflops"]
+    for network, counts in _published_counts(findings).items():
+        params, gflops = counts["params_m"], counts["gflops"]
         claimed = f"{_thousandths(params.published, NOT_PUBLISHED)} / {_thousandths(gflops.published, NOT_PUBLISHED)}"
         counted = f"{_thousandths(params.counted, NOT_COUNTED)} / {_thousandths(gflops.counted, NOT_COUNTED)}"
         words = ", ".join(dict.fromkeys(_word(each) for each in (params, gflops)))
@@ -76,10 +77,14 @@ def _word(found: CountComparison) -> str:
     return str(found.verdict)
 
 
-def _published_rows(findings: Findings) -> dict[str, Row]:
-    """network -> its first row with published counts."""
-    found: dict[str, Row] = {}
+def _published_counts(findings: Findings) -> dict[str, dict[str, CountComparison]]:
+    """network -> its counts, of those of which any was published: the first row's of the tables, then the others'."""
+    found: dict[str, dict[str, CountComparison]] = {}
     for row in (row for block in findings.blocks if not block.reference_only for row in block.rows):
-        if any(each.published is not None for each in row.counts.values()):
-            found.setdefault(row.network, row)
-    return found
+        if row.network not in BEYOND and _any_published(row.counts):
+            found.setdefault(row.network, row.counts)
+    return found | {name: findings.counts[name] for name in BEYOND if _any_published(findings.counts[name])}
+
+
+def _any_published(counts: Mapping[str, CountComparison]) -> bool:
+    return any(each.published is not None for each in counts.values())

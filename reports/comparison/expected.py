@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from reports.comparison.names import REFERENCE_ONLY
+from reports.comparison.names import NOT_IN_THE_PAPER, REFERENCE_ONLY
 from reports.evidence import Evidence
-from results.catalogue import NETWORKS, PAPER_VENUE, SECOND_INTERPRETATIONS, SINGLE_MODULES
+from results.catalogue import BEYOND, NETWORKS, PAPER_VENUE, SECOND_INTERPRETATIONS, SINGLE_MODULES
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,8 @@ def lines(name: str, dataset: str, recipe: str, evidence: Evidence) -> list[Line
     others = {} if name != "table1" else _others(dataset, recipe, evidence)
     for network, (label, venue) in {**ours, **others}.items():
         if network not in listed:
-            found.append(Line(dataset, network, label, venue))
+            group = NOT_IN_THE_PAPER if network in BEYOND else ""
+            found.append(Line(dataset, network, label, venue, group))
     return found
 
 
@@ -105,5 +106,8 @@ def _others(dataset: str, recipe: str, evidence: Evidence) -> dict[str, tuple[st
     for run in evidence.runs:
         if (run.cell.dataset, run.cell.recipe) == (dataset, recipe):
             found[run.cell.network] = (run.config.label or run.cell.network, run.config.venue or "")
+    for network in (name for name in BEYOND if name in found):  # last, in the catalogue's order
+        del found[network]
+        found[network] = (NETWORKS[network].label, NETWORKS[network].venue)
     elsewhere |= set(LAYOUTS["table1"].extras)
     return {network: names for network, names in found.items() if network not in elsewhere}

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from reports.comparison.join import Block, PaperTable, Row, fill
+from reports.comparison.beyond import beyond_counts
+from reports.comparison.join import Block, CountComparison, PaperTable, Row, fill
 from reports.comparison.lesion_share import lesion_shares
 from reports.comparison.published_pairs import PublishedPair, published_pairs
 from reports.comparison.tally import Tally, tally
@@ -62,6 +63,11 @@ class Findings:
     def tally(self) -> Tally:
         """How many published numbers got which verdict."""
         return tally(self.tables.values())
+
+    @cached_property
+    def counts(self) -> dict[str, dict[str, CountComparison]]:
+        """network -> its counts, published beside ours: those of the tables' rows, then those not in the paper."""
+        return {network: row.counts for network, row in self.first_rows.items()} | beyond_counts(self.evidence)
 
     @cached_property
     def published_pairs(self) -> list[PublishedPair]:

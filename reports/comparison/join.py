@@ -8,9 +8,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from reports.comparison.expected import LAYOUTS, Line, lines, networks
-from reports.comparison.names import DAGGER, DATASETS, INTERPRETATIONS, NOTES, REFERENCE_ONLY, place
+from reports.comparison.names import (
+    DAGGER,
+    DATASETS,
+    DOUBLE_DAGGER,
+    INTERPRETATIONS,
+    NOTES,
+    REFERENCE_ONLY,
+    place,
+)
 from reports.comparison.verdict import AT_PRINTED_DIGITS, OUTSIDE, RECIPE, SEEDS, TOLERANCES, Verdict, verdict
 from reports.evidence import Evidence
+from results.catalogue import BEYOND
+from results.metrics import metric_named
 from results.published import Documented
 from results.runs import Failure, Run
 from results.spread import mean_and_sd
@@ -73,6 +83,7 @@ class CountComparison:
     verdict: Verdict
     reason: str
     documented: bool = False
+    digits: int = 3  # decimals of the published count
 
 
 @dataclass(frozen=True)
@@ -97,8 +108,13 @@ class Row:
 
     @property
     def marked_label(self) -> str:
-        """The label, marked where the architecture is our interpretation."""
-        return f"{self.label}{DAGGER}" if self.interpretation else self.label
+        """The label, marked where the architecture is our interpretation, or not in the paper."""
+        return f"{self.label}{DAGGER if self.interpretation else ''}{DOUBLE_DAGGER if self.beyond else ''}"
+
+    @property
+    def beyond(self) -> bool:
+        """Whether the network is one of the catalogue's that are not in the paper."""
+        return self.network in BEYOND
 
 
 @dataclass(frozen=True)
@@ -124,8 +140,9 @@ class PaperTable:
 
 
 def measure(runs: Iterable[Run], metric: str) -> Measured | None:
-    """Mean and spread over seeds of the pooled metric; None without runs."""
-    by_seed = {run.cell.seed: run.metrics[metric] for run in runs}
+    """Mean and spread over seeds of a metric of METRICS or DEFINITIONS; None without runs."""
+    named = metric_named(metric)
+    by_seed = {run.cell.seed: float(named.over_images(run.counts)) for run in runs}
     if not by_seed:
         return None
     mean, sd = mean_and_sd(list(by_seed.values()))

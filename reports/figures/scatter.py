@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from reports.comparison.join import Block, Row
-from reports.comparison.names import DAGGER, dataset_label
+from reports.comparison.names import DAGGER, DOUBLE_DAGGER, NOT_IN_THE_PAPER, dataset_label
 from reports.figures.labels import Name, Point, write_names
 from reports.figures.style import INK, NAME_SIZE, PANEL, PAPER
 
@@ -41,6 +41,7 @@ class Pair:
     interpretation: bool
     published: Mark | None
     measured: Mark | None
+    beyond: bool = False
 
     @property
     def marks(self) -> list[Mark]:
@@ -59,7 +60,7 @@ def pair_of(
     `spread`: half-lengths of the error bar of the measured cost.
     """
     published = None if reference_only else _published(row, published_x)
-    return Pair(row.marked_label, row.interpretation, published, _measured(row, measured_x, spread))
+    return Pair(row.marked_label, row.interpretation, published, _measured(row, measured_x, spread), row.beyond)
 
 
 def _published(row: Row, x: float | None) -> Mark | None:
@@ -96,11 +97,13 @@ def panel(pairs: Sequence[Pair], title: str, x_label: str) -> tuple[Figure, Axes
     handles = [_handle("o", "published"), _handle("D", "measured, mean ± sd")]
     if any(pair.interpretation for pair in pairs):
         handles.append(Line2D([], [], linestyle="", label=f"{DAGGER} our interpretation"))
+    if any(pair.beyond for pair in pairs):
+        handles.append(Line2D([], [], linestyle="", label=f"{DOUBLE_DAGGER} {NOT_IN_THE_PAPER.lower()}"))
     figure.legend(
         handles=handles,
         loc="upper left",
         bbox_to_anchor=(0.0, 0.958),
-        ncols=3,
+        ncols=4,
         handlelength=1.2,
         handletextpad=0.2,
         columnspacing=1.0,
@@ -185,6 +188,8 @@ def key(pairs: Sequence[Pair], block: Block) -> str:
         sentences.append("No published values exist for this data set.")
     if any(pair.interpretation for pair in pairs):
         sentences.append(f"{DAGGER} marks networks that are our interpretation of the paper.")
+    if any(pair.beyond for pair in pairs):
+        sentences.append(f"{DOUBLE_DAGGER} marks networks that are not in the paper.")
     if any(mark.gflops is None for pair in pairs for mark in pair.marks):
         sentences.append("An unfilled mark has no counted GFLOPs.")
     return " ".join(sentences)

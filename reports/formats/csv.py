@@ -5,7 +5,7 @@ import io
 from collections.abc import Iterable
 
 from reports.formats.contents import Contents, table_files
-from reports.tables.grid import Grid
+from reports.tables.grid import NOTHING, Grid
 
 
 def export(contents: Contents) -> dict[str, bytes]:
@@ -15,10 +15,11 @@ def export(contents: Contents) -> dict[str, bytes]:
 
 def to_csv(grids: Iterable[Grid]) -> str:
     """One table for machines: context first, metrics as fractions in full precision, a word where there is none."""
-    records = []
+    records, grids = [], list(grids)
+    grouped = any(row.group for grid in grids for row in grid.rows)
     for grid in grids:
         for row in grid.rows:
-            record = {**grid.context, "network": row.key, **({"group": row.group} if row.group else {})}
+            record = {**grid.context, "network": row.key, **({"group": row.group or NOTHING} if grouped else {})}
             for column, cell in zip(grid.columns, row.cells, strict=True):
                 record |= cell.data if cell.data is not None else {column.key: cell.text}
             records.append(record)

@@ -1,6 +1,7 @@
 """Which tables the report has, and under which file names."""
 
 from reports.comparison.findings import Findings
+from reports.tables.beyond import beyond_grids
 from reports.tables.counts import counts_grid
 from reports.tables.definitions import definition_grids
 from reports.tables.efficiency import efficiency_grids
@@ -16,6 +17,7 @@ def all_grids(findings: Findings) -> dict[str, list[Grid]]:
     """Every table of the report by file stem; what has nothing to show has no grids."""
     return {
         **{name: paper_grids(name, table) for name, table in findings.tables.items()},
+        "beyond": beyond_grids(findings),
         "counts": [counts_grid(findings)],
         "published_pairs": [published_pairs_grid(findings)],
         "statistics": statistics_grids(findings),

@@ -5,17 +5,19 @@ from dataclasses import replace
 from typing import Any
 
 from reports.comparison.join import Row
+from reports.comparison.names import DOUBLE_DAGGER, label_of
 from reports.statistics.block import RunBlock
 from reports.tables.grid import GridRow, TableCell, percent
 
 
 def label_cell(network: str, known: Mapping[str, Row]) -> TableCell:
-    """The row's label, marked where it is our interpretation; the name itself for networks of no table.
+    """The row's label with its marks; for networks of no table the catalogue's, or the name itself.
 
     `known`: network -> its first row.
     """
     if network not in known:
-        return TableCell(network, network, data={"label": network})
+        label = label_of(network)
+        return TableCell(label, label, data={"label": label.removesuffix(DOUBLE_DAGGER)})
     row = known[network]
     return TableCell(row.marked_label, row.label, title=row.note, data={"label": row.label})
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from reports.comparison.findings import Findings
 from reports.comparison.join import Row
-from reports.comparison.names import DAGGER_NOTE, place
+from reports.comparison.names import mark_notes, place
 from reports.statistics.block import RunBlock
 from reports.statistics.contrasts import Finding, Interval
 from reports.statistics.ranks import Rank
@@ -34,7 +34,7 @@ def _definition_grid(block: RunBlock, known: Mapping[str, Row]) -> Grid:
             cells += _definition_cells(definition.name, values[k], places[k])
         rows.append(GridRow(network, cells))
     caption = "The same runs, from the same stored counts; percent, mean over seeds; bold: first. Nothing is retrained."
-    notes = [*(_definition_note(each, block, known) for each in DEFINITIONS), DAGGER_NOTE]
+    notes = [*(_definition_note(each, block, known) for each in DEFINITIONS), *mark_notes(block.networks)]
     name = slug("definitions", block.dataset, block.recipe)
     title = f"Four definitions of mIoU: {place(block.dataset, block.recipe)}"
     return Grid(name, title, caption, columns, rounded(rows), notes, context(block))

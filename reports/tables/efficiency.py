@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from reports.comparison.findings import Findings
 from reports.comparison.join import Row
-from reports.comparison.names import DAGGER_NOTE
+from reports.comparison.names import mark_notes
 from reports.evidence import Profile
 from reports.tables.cells import label_cell
 from reports.tables.grid import NOT_MEASURED, Column, Grid, GridRow, TableCell, slug
@@ -51,7 +51,8 @@ def _efficiency_grid(profile: Profile, known: Mapping[str, Row]) -> Grid:
     described = _machine(machine.content())
     context = {"machine": machine.name}
     caption = f"Inference after warm-up, median (quartiles). {described}."
-    return Grid(slug("efficiency", profile.path.stem), title, caption, columns, rows, [DAGGER_NOTE], context)
+    notes = mark_notes(row.key for row in rows)
+    return Grid(slug("efficiency", profile.path.stem), title, caption, columns, rows, notes, context)
 
 
 def _plain(value: float | None, key: str) -> TableCell:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from reports.comparison.findings import Findings
 from reports.comparison.join import Row
-from reports.comparison.names import DAGGER_NOTE, place
+from reports.comparison.names import mark_notes, place
 from reports.statistics.block import RunBlock
 from reports.statistics.contrasts import (
     ALPHA,
@@ -50,7 +50,7 @@ def _pair_grid(block: RunBlock, metric: Metric, known: Mapping[str, Row]) -> Gri
         f"Difference of pooled {metric.own_heading}, first minus second, mean over seeds. "
         f"Separated: {separated} of {len(found)} pairs (bold)."
     )
-    notes = [WHAT_THE_TEST_SAYS, HOW_IT_IS_COMPUTED, WHAT_THE_SOURCES_SAY, DAGGER_NOTE]
+    notes = [WHAT_THE_TEST_SAYS, HOW_IT_IS_COMPUTED, WHAT_THE_SOURCES_SAY, *mark_notes(block.networks)]
     name, told = slug("pairs", metric.name, block.dataset, block.recipe), {**context(block), "metric": metric.name}
     return Grid(name, title, caption, columns, rounded(rows), notes, told)
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 
 from reports.comparison.join import COUNTS, Block, Comparison, CountComparison, PaperTable, Row
-from reports.comparison.names import DAGGER
+from reports.comparison.names import DAGGER, DOUBLE_DAGGER_NOTE
 from reports.comparison.verdict import TOLERANCES, Verdict
 from reports.tables.grid import (
     NOT_COUNTED,
@@ -176,6 +176,7 @@ def _notes(block: Block, metrics: Iterable[str]) -> list[str]:
         notes.append(f"{DAGGER} {', '.join(row.label for row in block.rows if row.note == note)}: {note}")
     for note in dict.fromkeys(row.note for row in block.rows if row.note and not row.interpretation):
         notes.append(f"{', '.join(row.label for row in block.rows if row.note == note)}: {note}")
+    notes += [DOUBLE_DAGGER_NOTE] if any(row.beyond for row in block.rows) else []
     notes += [f"Published numbers of {row.label}: {row.source}." for row in block.rows if ";" in row.source]
     for failure in (failure for row in block.rows for failure in row.failures):
         notes.append(f"{failure.cell} failed at epoch {failure.epoch}: {failure.reason}.")

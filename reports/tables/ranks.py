@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from reports.comparison.findings import Findings
 from reports.comparison.join import Row
-from reports.comparison.names import DAGGER_NOTE, place
+from reports.comparison.names import mark_notes, place
 from reports.statistics.block import RunBlock
 from reports.statistics.ranks import WHAT_THE_RANKS_SAY, Rank
 from reports.tables.cells import context, label_cell, rounded
@@ -33,7 +33,7 @@ def _rank_grid(block: RunBlock, known: Mapping[str, Row]) -> Grid:
         "Ranks by pooled IoU, 1 is best.",
         columns,
         rounded(rows),
-        [WHAT_THE_RANKS_SAY, DAGGER_NOTE],
+        [WHAT_THE_RANKS_SAY, *mark_notes(row.key for row in rows)],
         context(block),
     )
 

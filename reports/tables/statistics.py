@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from reports.comparison.findings import Findings
 from reports.comparison.join import Row
-from reports.comparison.names import DAGGER_NOTE, place
+from reports.comparison.names import mark_notes, place
 from reports.statistics.block import RunBlock
 from reports.statistics.contrasts import WHAT_THE_SOURCES_SAY, Interval
 from reports.tables.cells import context, interval_cell, label_cell, rounded, share_cell
@@ -45,7 +45,7 @@ def _statistics_grid(block: RunBlock, known: Mapping[str, Row]) -> Grid:
         "Percent, mean over seeds. Pooled: counts summed over the test split first, as in the paper's tables; beside "
         "it the mean over images of each image's own metric, which is another number."
     )
-    notes = [WHAT_THE_INTERVAL_SAYS, WHAT_THE_SOURCES_SAY, DAGGER_NOTE]
+    notes = [WHAT_THE_INTERVAL_SAYS, WHAT_THE_SOURCES_SAY, *mark_notes(row.key for row in rows)]
     name, title = slug("statistics", block.dataset, block.recipe), f"Statistics: {place(block.dataset, block.recipe)}"
     return Grid(name, title, caption, columns, rounded(rows), notes, context(block))
 

@@ -38,7 +38,7 @@ MOMENTS: dict[str, Moment] = {
         not (path.parent / "report.json").exists() for path in root.rglob("history.csv")
     ),
     "the last write": lambda root, cache: any(
-        (path.parent / "checkpoint.safetensors").exists() for path in root.rglob("report.json")
+        any(path.parent.glob("checkpoint*")) for path in root.rglob("report.json")
     ),
     "taking a cell": lambda root, cache: any(
         not (path.parent / "config.json").exists() for path in root.rglob("claim.json")

@@ -16,6 +16,9 @@ COUNTS = ("total_ops", "total_params")
 Renames = tuple[tuple[str, str], ...]
 """Pairs (regular expression, replacement), applied to an official key one after the other."""
 
+Hidden = tuple[type[nn.Module] | str, ...]
+"""Modules of which a counter sees nothing, nor of what is inside them: classes, and ends of names in the network."""
+
 
 def logits(network: nn.Module, images: Tensor) -> list[Tensor]:
     """For authors whose network ends in logits, as ours: [(B, 1, H, W)]."""
@@ -41,8 +44,10 @@ class Official:
     """Ends of official keys that ours computes itself; they are dropped."""
     dead: tuple[str, ...] = ()
     """Beginnings of our parameters' names that the authors build and no output depends on."""
-    hidden_from_thop: tuple[type[nn.Module], ...] = ()
-    """Classes that the authors compute by a fused kernel, in which the paper's counter sees nothing."""
+    adapted: Callable[[dict[str, Tensor]], dict[str, Tensor]] = dict
+    """Makes a checkpoint of this build from one of the authors' other builds that computes the same; under our keys."""
+    hidden_from_thop: Hidden = ()
+    """What thop did not see when the authors counted, such as what they compute by a fused kernel."""
 
     def our_key(self, key: str) -> str:
         """The name in our state dict of an official key."""
@@ -51,7 +56,9 @@ class Official:
         return key
 
     def convert(self, state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The authors' state dict, as `plain_keys` takes it, under our names and in our order; tensors are untouched.
+        """The authors' state dict, as `plain_keys` takes it, under our names and in our order.
+
+        Tensors are untouched, but for what `adapted` makes of another build's.
 
         Raises ValueError that names the missing and the unexpected keys, or the first tensor of a wrong shape.
         """
@@ -67,13 +74,14 @@ class Official:
                 f"This is not an official state dict of {type(network).__name__}: "
                 f"missing (under our names) {_some(missing)}; unexpected {_some(unexpected)}."
             )
+        ours = self.adapted({our_key: state_dict[official[our_key]] for our_key in expected})
         for our_key, key in official.items():
-            if state_dict[key].shape != expected[our_key].shape:
+            if ours[our_key].shape != expected[our_key].shape:
                 raise ValueError(
-                    f"{key} has shape {tuple(state_dict[key].shape)}, but {type(network).__name__} needs "
+                    f"{key} has shape {tuple(ours[our_key].shape)}, but {type(network).__name__} needs "
                     f"{tuple(expected[our_key].shape)}; was it saved from another configuration?"
                 )
-        return {our_key: state_dict[official[our_key]] for our_key in expected}
+        return ours
 
     def outputs(self, network: nn.Module, images: Tensor) -> list[Tensor]:
         """What the authors' network returns in eval mode for images (B, 3, H, W): tensors (B, 1, H, W), no gradients.

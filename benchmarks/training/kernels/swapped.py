@@ -11,7 +11,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks.training.kernels import ege_unet, lb_unet, malunet, mamba, ulvm_unet, unext
+from benchmarks.training.kernels import (
+    ege_unet,
+    lb_unet,
+    malunet,
+    mamba,
+    mambalite_unet,
+    ultralbm_unet,
+    ulvm_unet,
+    unext,
+)
 from benchmarks.training.kernels.akf import akf
 from benchmarks.training.kernels.head import head
 from benchmarks.training.kernels.held import Held, held
@@ -90,6 +99,8 @@ KERNELS: dict[type, type] = {
     **lb_unet.KERNELS,
     **malunet.KERNELS,
     **mamba.KERNELS,
+    **mambalite_unet.KERNELS,
+    **ultralbm_unet.KERNELS,
     **ulvm_unet.KERNELS,
     **unext.KERNELS,
 }

@@ -24,6 +24,7 @@ SECTIONS = (
     ("figure2", "Figure 2"),
     ("latency", "Latency"),
     ("ablations", "Tables 2 and 3"),
+    ("beyond", "Beyond the paper"),
     ("statistics", "Statistics"),
     ("pictures", "Predictions"),
     ("curves", "Curves"),
