@@ -97,6 +97,8 @@ def test_the_script_for_slurm():
         (["--executor", "slurm", "--slurm", "at_once=0"], "--slurm at_once=0 is not a whole number of 1 or more"),
         (["--executor", "slurm", "--device", "cuda:1"], "with --executor slurm give auto, cpu or cuda"),
         (["--executor", "ray", "--device", "cuda:1"], "with --executor ray give auto, cpu or cuda"),
+        (["--executor", "ray", "--address", "auto"], "--address is 'auto'; give HOST:PORT"),
+        (["--executor", "ray", "--address", "127.0.0.1:1"], "--address 127.0.0.1:1 does not answer"),
         (["--shard", "5/4"], "--shard is '5/4'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,

@@ -7,6 +7,7 @@ import os
 import secrets
 import shutil
 import signal
+import socket
 import tempfile
 import time
 from importlib.util import find_spec
@@ -28,6 +29,7 @@ from results.errors import RequestError
 
 RETRIES = 5  # of a group whose worker or node was lost; what the group itself raises is never tried again
 LOOK = 0.5  # seconds between two looks at the tasks
+KNOCK = 10.0  # seconds for the head to answer
 ANSWER = 60.0  # seconds for a node to start a process
 STOPPING = 120.0  # seconds for groups to come to the end of their step
 NO_TELEMETRY = {"RAY_USAGE_STATS_ENABLED": "0"}
@@ -53,13 +55,14 @@ class Ray(Executor):
         self._folder: str | None = None
 
     def __enter__(self) -> "Ray":
+        settings = self._settings()
         os.environ |= NO_TELEMETRY if self.address else NO_TELEMETRY | PRIVATE  # ray reads it when it is imported
         import ray
 
         ray._private.worker.print_to_stdstream = lambda *_, **__: None  # whole logs of nodes that are lost
         on_sigterm = signal.getsignal(signal.SIGTERM)
         try:
-            ray.init(**self._settings(), log_to_driver=False, configure_logging=False)
+            ray.init(**settings, log_to_driver=False, configure_logging=False)
             signal.signal(signal.SIGTERM, on_sigterm)  # which ray replaces
             self.device = self._kind()
             self._require_code()
@@ -81,6 +84,7 @@ class Ray(Executor):
     def _settings(self) -> dict[str, Any]:
         """Of `ray.init`: to join the cluster that was named, or to start one that nobody else knows of."""
         if self.address is not None:
+            _require_answer(self.address)
             return {"address": self.address}
         # A short path: those of sockets are limited to 107 characters.
         self._folder = tempfile.mkdtemp(prefix="lesion-", dir="/tmp" if os.name == "posix" else None)
@@ -158,6 +162,20 @@ class Ray(Executor):
             ray.get(self.hub.stop.remote())
             _follow(pending, self.hub, job.control.reporter, outcomes, until=time.monotonic() + STOPPING)
         return outcomes
+
+
+def _require_answer(address: str) -> None:
+    """Raises RequestError where nobody listens at HOST:PORT: ray itself would wait for minutes, and say little."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal():
+        raise RequestError(f"--address is {address!r}; give HOST:PORT, as `ray start --head` prints it.")
+    try:
+        socket.create_connection((host, int(port)), timeout=KNOCK).close()
+    except (OSError, OverflowError) as error:
+        raise RequestError(
+            f"--address {address} does not answer ({error}); give HOST:PORT of a cluster that runs, as "
+            "`ray start --head` prints it."
+        ) from error
 
 
 def _follow(
