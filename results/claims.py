@@ -80,7 +80,7 @@ class Claim(Document):
             return False
 
     def __str__(self) -> str:
-        return f"process {self.process} on {self.host} since {self.since.replace('+00:00', ' UTC').replace('T', ' ')}"
+        return f"process {self.process} on {self.host} since {self.since.replace('T', ' ').replace('+00:00', ' UTC')}"
 
 
 @dataclass(frozen=True)
