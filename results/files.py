@@ -79,9 +79,14 @@ def replacing_all(paths: Sequence[Path], kept_as: Sequence[Path] = ()) -> Iterat
         for partial in partials:
             with suppress(OSError):
                 partial.unlink(missing_ok=True)
-        for folder in reversed(folders):
-            with suppress(OSError):  # another process uses it already
-                folder.rmdir()
+        _remove(folders)
+
+
+def _remove(folders: list[Path]) -> None:
+    """Remove new folders, each before the one that it lies in."""
+    for folder in reversed(folders):
+        with suppress(OSError):  # another process uses it already
+            folder.rmdir()
 
 
 def _make_folder(folder: Path, made: list[Path]) -> None:
@@ -122,13 +127,22 @@ def _sweep(path: Path, now: float) -> None:
 
 @contextmanager
 def beside(path: Path) -> Iterator[Path]:
-    """A name for a passing file in the folder of `path`, which is made; what has the name at the end goes away."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """A name for a passing file in the folder of `path`, which is made; what has the name at the end goes away.
+
+    Raises Unwritable where the system refuses; then no new folder is left either.
+    """
+    folders: list[Path] = []
     passing = _partial(path)
     try:
+        _make_folder(path.parent, folders)
         yield passing
+        folders.clear()
+    except OSError as error:
+        raise Unwritable.of(path, error) from error  # type: ignore[misc]  # it is one, of an OSError
     finally:
-        passing.unlink(missing_ok=True)
+        with suppress(OSError):
+            passing.unlink(missing_ok=True)
+        _remove(folders)
 
 
 def _partial(path: Path) -> Path:
@@ -161,7 +175,12 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, content: dict) -> None:
     """Write atomically, keys in the given order, numbers in full precision. Raises ValueError on NaN or infinity."""
-    write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
+    write_text(path, json_text(content))
+
+
+def json_text(content: dict) -> str:
+    """An object as it stands in a file."""
+    return json.dumps(content, indent=2, allow_nan=False) + "\n"
 
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:

@@ -165,6 +165,7 @@ def test_a_home_is_written_as_a_tilde_where_no_shell_replaces_it(monkeypatch, tm
     done = CliRunner(env={"COLUMNS": "200"}).invoke(app, ["count", "--network", "at_home", *options])
     assert done.exit_code == 0, done.output
     assert "at_home" in done.output
+    (tmp_path / "runs").mkdir()
     done = CliRunner().invoke(app, ["report", "--format", "csv", "--results=~/runs", "--output=~/report \u00fc"])
     assert done.exit_code == 0, done.output
     assert list((tmp_path / "report \u00fc").iterdir())

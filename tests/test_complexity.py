@@ -300,7 +300,7 @@ def test_write_replaces_only_the_rows_that_were_counted(tmp_path, counted: pd.Da
     stored_counts.update(path, counted.loc[["unet", "malunet"]].reset_index(), registry.names())
     assert path.read_text() == (files.HOME / "complexity.csv").read_text()
     path.write_text("not a table\n\x00")
-    with pytest.raises(RequestError, match=r"complexity\.csv: it is not a table"):
+    with pytest.raises(RequestError, match=r"complexity\.csv: its last line was cut off"):
         stored_counts.update(path, moved, registry.names())
 
 

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from reports.comparison.findings import Findings
@@ -53,10 +54,13 @@ def test_runs_without_the_record_say_so(tmp_path: Path) -> None:
 def test_recorded_facts_are_shown_once_per_prepared_set(tmp_path: Path) -> None:
     for seed in (1, 2):
         configure(fake_runs.write_run(tmp_path, seed=seed), data=DATA, fingerprint="a" * 64)
-    configure(fake_runs.write_run(tmp_path, recipe="paper+size=32"), data=DATA, fingerprint="b" * 64, size=32)
+    larger = fake_runs.write_run(tmp_path, recipe="paper+size=128")
+    configure(larger, data=DATA, fingerprint="b" * 64, size=128)
+    counted = pd.read_csv(larger / "per_image.csv", index_col="id")
+    (counted * 4).to_csv(larger / "per_image.csv")  # as many pixels as such images have
     found = facts(tmp_path)
     words = ["JPEG, 256 x 256 px", "0 and 255 only", "2 % soft"]
-    assert found.facts == [["ISIC2018", "32 px", *words, "b" * 12], ["ISIC2018", "64 px", *words, "a" * 12]]
+    assert found.facts == [["ISIC2018", "64 px", *words, "a" * 12], ["ISIC2018", "128 px", *words, "b" * 12]]
     assert not found.unrecorded
     assert found.came_scaled == ["ISIC2018"]
 

@@ -257,6 +257,20 @@ def test_a_network_that_crashes_does_not_stop_the_others(tmp_path, monkeypatch):
     assert [cell.network for cell in outcome.finished] == ["aulunet_v3"]
 
 
+@pytest.mark.parametrize("kind", [RuntimeError, SystemExit, KeyboardInterrupt])
+def test_whatever_training_raises_is_an_error_of_its_network(kind, tmp_path, monkeypatch):
+    """`sys.exit()` in a forward is no success, and what a library raises for Ctrl-C is not the user's."""
+
+    def raising(self, *_):
+        raise kind("its own")
+
+    monkeypatch.setattr(Replicas, "losses", raising)
+    outcome = local.execute(cells("aulunet_v3", (1,)), job(tmp_path))
+    [(network, what)] = outcome.errors
+    assert (network, outcome.finished, outcome.interrupted) == ("aulunet_v3", [], False)
+    assert "its own" in what
+
+
 def test_a_network_that_does_not_take_the_size_is_named(tmp_path):
     recipe = RECIPE.changed(size=48)
     outcome = local.execute(cells("aulunet_v3", (1,), recipe), job(tmp_path, recipe))

@@ -10,7 +10,7 @@ import torch
 from rich.console import Console
 from safetensors.torch import load_file
 
-from benchmarks.datasets import PreparedSet, splits
+from benchmarks.datasets import PreparedSet, splits, store
 from benchmarks.measuring.inference import weights_bytes
 from benchmarks.networks import registry
 from benchmarks.runner import local
@@ -21,7 +21,6 @@ from benchmarks.training.pixel_counts import counts
 from benchmarks.training.replicas import Replicas, places
 from results import files
 from results.cell import Cell
-from results.schema import DataRecord
 from tests import tiny_network
 from tests.tiny_network import RECIPE, SIZE
 
@@ -40,7 +39,9 @@ def tied():
 def prepared(tmp_path) -> PreparedSet:
     images, masks = tiny_network.pictures(sum(splits.COUNTS["synthetic"]))
     ids = tuple(f"image_{k:03d}" for k in range(len(images)))
-    return PreparedSet("synthetic", SIZE, ids, images, masks, "f" * 64, tmp_path, DataRecord(soft_share=0.25))
+    cache, origin = tmp_path / "cache", {"originals": "drawn"}
+    with store.locked(cache):
+        return store.write(cache / str(SIZE), "synthetic", SIZE, ids, zip(images, masks, strict=True), origin)
 
 
 class Stopping(Reporter):
@@ -59,7 +60,7 @@ class Stopping(Reporter):
 def run(prepared: PreparedSet, root, stop_after: int = 0) -> local.Outcome:
     stop = Event()
     control = Control(Stopping(stop_after, stop), stop)
-    return local.execute(CELLS, local.Job(prepared, RECIPE, root, Resources.of(prepared, RECIPE, CPU), control))
+    return local.execute(CELLS, local.Job(RECIPE, root, Resources.of(prepared, RECIPE, CPU), control))
 
 
 def test_it_is_stored_under_every_name_and_counted_once(prepared, tmp_path):

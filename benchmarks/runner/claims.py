@@ -56,12 +56,16 @@ class Claims:
             if cell in self._mine:
                 return cell not in self._lost
             claim = Claim.new(self.job)
-            held, now = claims.at(path), claims.clock(self.root)
-            free = held is None or held.is_over(now) or self._may_take_over(held)
-            if not free or not (_placed(claim, path) if held is None else _replaced(claim, held, path, now)):
-                return False
-            self._mine[cell] = claim
-            return True
+            held = claims.at(path)
+            if held is None:
+                taken = _placed(claim, path)
+            else:
+                now = claims.clock(self.root)
+                free = held.is_over(now) or self._may_take_over(held)
+                taken = free and _replaced(claim, held, path, now)
+            if taken:
+                self._mine[cell] = claim
+            return taken
 
     def release(self, cell: Cell) -> None:
         """Let go of a cell; nothing happens where this process does not hold it."""
@@ -115,10 +119,8 @@ def _placed(claim: Claim, path: Path) -> bool:
     """
     try:
         with files.beside(path) as whole:
-            claim.write(whole)
+            whole.write_bytes(files.json_text(claim.content()).encode())
             return _linked(whole, path)
-    except FileNotFoundError:
-        return False
     except Unwritable as error:
         if isinstance(error.__cause__, FileNotFoundError):
             return False

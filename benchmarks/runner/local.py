@@ -152,7 +152,7 @@ def _work(backlog: Backlog, job: Job, claims: Claims, outcome: Outcome) -> None:
         except Unwritable:  # the other groups write to the same place
             job.control.stop.set()
             raise
-        except (Exception, SystemExit) as error:
+        except BaseException as error:  # no Ctrl-C comes to a worker: whatever is raised here is the network's own
             outcome.add(group.network, error)
     outcome.interrupted |= backlog.was_stopped
 
