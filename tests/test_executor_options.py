@@ -2,8 +2,10 @@
 
 import pickle
 import sys
+import time
 from io import StringIO
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -15,13 +17,18 @@ from benchmarks import datasets, machine
 from benchmarks.cli.app import app
 from benchmarks.datasets import splits, store
 from benchmarks.datasets.transfer import Shipped, is_prepared
-from benchmarks.runner.console import Moment, Note, Reporter
-from benchmarks.runner.executors import task
+from benchmarks.networks import registry
+from benchmarks.protocol.recipe import RECIPES
+from benchmarks.runner import local
+from benchmarks.runner.console import Moment, Note, Reporter, Watcher
+from benchmarks.runner.executors import slurm, task
 from benchmarks.runner.executors.ray import Ray
 from benchmarks.runner.executors.slurm import Slurm
+from benchmarks.runner.group import Control, Resources
 from benchmarks.runner.local import Outcome
 from benchmarks.runner.rhythm import Rhythm
 from benchmarks.runner.shard import Shard
+from benchmarks.training import checkpoint
 from results.cell import Cell
 from results.errors import RequestError
 
@@ -211,3 +218,29 @@ def test_pixels_that_changed_on_their_way_are_refused(small, tmp_path, monkeypat
     monkeypatch.setenv("LESION_BENCHMARKS_CACHE", str(tmp_path / "there"))
     with pytest.raises(RequestError, match="has received other pixels than were sent; delete it"):
         sent.arrive()
+
+
+def test_a_job_that_is_told_of_its_end_pauses_with_a_checkpoint(tmp_path, monkeypatch):
+    """Soon enough that none was due; what submitit queues again is the same task."""
+    output = StringIO()
+    monkeypatch.setattr(slurm, "Console", lambda: Console(file=output))
+    monkeypatch.setattr(registry, "ENTRIES", dict(registry.ENTRIES))
+    monkeypatch.setenv("LESION_BENCHMARKS_CACHE", str(tmp_path / "cache"))
+    registry.load_plugin(str(Path(__file__).with_name("slow_network.py")))
+    recipe = RECIPES["quick"].changed(size=8, batch=8, epochs=1000)
+    cell = Cell("synthetic", recipe.name, "slow", 1)
+    resources = Resources.of(datasets.load("synthetic", 8), recipe, CPU)
+    job = local.Job(recipe, tmp_path, resources, Control(Watcher(lambda _: None)))
+    [group] = local.planned_groups([cell], job)
+    attempt = slurm.Attempt(task.Task(group, "cpu", "a job", frozenset(), task.code()))
+    outcomes = []
+    running = Thread(target=lambda: outcomes.append(attempt()))
+    running.start()
+    while "starting at epoch 0" not in output.getvalue():
+        assert running.is_alive(), outcomes
+        time.sleep(0.001)
+    again = attempt.checkpoint()
+    running.join()
+    assert (outcomes[0].interrupted, outcomes[0].errors) == (True, [])
+    assert checkpoint.exists(cell, tmp_path)
+    assert pickle.loads(pickle.dumps(again.function)).task == attempt.task
