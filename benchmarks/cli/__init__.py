@@ -6,10 +6,14 @@ Heavy imports stay in the command that needs them, so that help and mistakes cos
 
 def main() -> None:
     """Run the command line, after making sure that it is this project's packages that Python finds."""
+    import sys
+
     from benchmarks.cli import foreign
 
     foreign.refuse()
+    try:
+        from benchmarks.cli.app import main as command_line
 
-    from benchmarks.cli.app import main as command_line
-
-    command_line()
+        command_line()
+    except KeyboardInterrupt:  # in the first second, while this is being imported
+        sys.exit(130)
