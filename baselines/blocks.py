@@ -1,4 +1,5 @@
-"""What several networks share that has no class of its own: initial weights, and the arithmetic of attention bridges.
+"""What several networks share that has no class of its own: initial weights, the arithmetic of attention bridges, and
+layers that they write alike.
 
 Functions alone: the classes of a network, with their modules, are part of its identity (see ChannelNorm, Mamba and
 DropPath for those that are shared).
@@ -8,6 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -56,3 +58,13 @@ def bridged(
     summed = [gated + skip for gated, skip in zip(attended, skips, strict=True)]
     gates = channel(summed)
     return [gate * total + gated for gate, total, gated in zip(gates, summed, attended, strict=True)]
+
+
+def conv3x3(channels: int, out_channels: int) -> nn.Conv2d:
+    """(B, C, H, W) to (B, C', H, W)."""
+    return nn.Conv2d(channels, out_channels, 3, padding=1)
+
+
+def doubled(x: Tensor) -> Tensor:
+    """(B, C, H, W) to (B, C, 2 H, 2 W), bilinear, corner on corner."""
+    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True)

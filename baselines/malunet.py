@@ -25,7 +25,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from baselines.blocks import bridged, draw_by_fan_out, spatial_gate
+from baselines.blocks import bridged, doubled, draw_by_fan_out, spatial_gate
 
 GROUPS = 4  # of every group norm, and of the channel split in DGA
 
@@ -172,13 +172,9 @@ class MALUNet(nn.Module):
         for level, (decoder, norm) in enumerate(zip(self.decoders, self.decoder_norms, strict=True)):
             x = norm(decoder(x))
             if level > 0:  # 1/32, then 1/16 to 1/2
-                x = _upsample(x)
+                x = doubled(x)
             x = F.gelu(x) + skips.pop()
-        return _upsample(self.final(x))
-
-
-def _upsample(x: Tensor) -> Tensor:
-    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True)
+        return doubled(self.final(x))
 
 
 @torch.no_grad()

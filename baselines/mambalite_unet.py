@@ -29,7 +29,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from baselines.blocks import draw_linear
+from baselines.blocks import conv3x3, doubled, draw_linear
 from baselines.mamba import Mamba
 
 PARTS = 4
@@ -149,12 +149,12 @@ class MambaLiteUNet(nn.Module):
         super().__init__()
         c1, c2, c3, c4, c5, c6 = channels
         skips = (c1, c2, c3, c4, c5)
-        convolutions = [_conv3x3(in_channels, c1), _conv3x3(c1, c2), _conv3x3(c2, c3)]
+        convolutions = [conv3x3(in_channels, c1), conv3x3(c1, c2), conv3x3(c2, c3)]
         self.encoder = nn.ModuleList([*convolutions, MambaFusion(c3, c4), MambaFusion(c4, c5)])
         self.encoder_norms = nn.ModuleList(nn.GroupNorm(groups, width) for width in skips)
         self.bottleneck = MambaFusion(c5, c6)
         fusions = [MambaFusion(c6, c5), MambaFusion(c5, c4), MambaFusion(c4, c3)]
-        self.decoder = nn.ModuleList([*fusions, _conv3x3(c3, c2), _conv3x3(c2, c1)])
+        self.decoder = nn.ModuleList([*fusions, conv3x3(c3, c2), conv3x3(c2, c1)])
         self.decoder_norms = nn.ModuleList(nn.GroupNorm(groups, width) for width in reversed(skips))
         self.gates = nn.ModuleList(CrossGatedAttention(width) for width in (c5, c4, c3, c2))  # the last skip has none
         self.head = nn.Conv2d(c1, 1, 1)
@@ -171,9 +171,9 @@ class MambaLiteUNet(nn.Module):
         x = F.gelu(self.bottleneck(x))
         for depth, (stage, norm) in enumerate(zip(self.decoder, self.decoder_norms, strict=True)):
             x, skip = F.gelu(norm(stage(x))), skips.pop()
-            x = _double(x) if depth else x
+            x = doubled(x) if depth else x
             x = x + (self.gates[depth](x, skip) if skips else skip)
-        return _double(self.head(x))
+        return doubled(self.head(x))
 
 
 def scanned(x: Tensor, mamba: nn.Module) -> Tensor:
@@ -198,14 +198,6 @@ def _activated(convolution: nn.Conv2d) -> nn.Sequential:
 
 def _depthwise(channels: int) -> nn.Sequential:
     return _activated(nn.Conv2d(channels, channels, 3, padding=1, groups=channels))
-
-
-def _conv3x3(channels: int, out_channels: int) -> nn.Conv2d:
-    return nn.Conv2d(channels, out_channels, 3, padding=1)
-
-
-def _double(x: Tensor) -> Tensor:
-    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True)
 
 
 def _draw(module: nn.Module) -> None:

@@ -28,7 +28,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from baselines.blocks import draw_by_fan_out
+from baselines.blocks import conv3x3, doubled, draw_by_fan_out
 from baselines.mamba import Mamba
 
 PARTS = 4
@@ -99,12 +99,12 @@ class UltraLBMUNet(nn.Module):
         super().__init__()
         c1, c2, c3, c4, c5, c6 = channels
         skips = (c1, c2, c3, c4, c5)
-        convolutions = [_conv3x3(in_channels, c1), _conv3x3(c1, c2), _conv3x3(c2, c3)]
+        convolutions = [conv3x3(in_channels, c1), conv3x3(c1, c2), conv3x3(c2, c3)]
         self.encoder = nn.ModuleList([*convolutions, LocalBlock(c3, c4, 3), GlobalBlock(c4, c5, 5)])
         self.encoder_norms = nn.ModuleList(nn.GroupNorm(groups, width) for width in skips)
         self.bottleneck = GlobalBlock(c5, c6, 7)
         blocks = [GlobalBlock(c6, c5, 7), GlobalBlock(c5, c4, 5), LocalBlock(c4, c3, 3)]
-        self.decoder = nn.ModuleList([*blocks, _conv3x3(c3, c2), _conv3x3(c2, c1)])
+        self.decoder = nn.ModuleList([*blocks, conv3x3(c3, c2), conv3x3(c2, c1)])
         self.decoder_norms = nn.ModuleList(nn.GroupNorm(groups, width) for width in reversed(skips))
         self.skip_scale = nn.Parameter(torch.tensor(1.0))
         self.head = nn.Conv2d(c1, 1, 1)
@@ -120,8 +120,8 @@ class UltraLBMUNet(nn.Module):
         x = F.gelu(self.bottleneck(x))
         for depth, (stage, norm) in enumerate(zip(self.decoder, self.decoder_norms, strict=True)):
             x = norm(stage(x))
-            x = F.gelu(_double(x) if depth else x) + self.skip_scale * skips.pop()
-        return _double(self.head(x))
+            x = F.gelu(doubled(x) if depth else x) + self.skip_scale * skips.pop()
+        return doubled(self.head(x))
 
 
 def _separable(channels: int, kernel_size: int) -> nn.Sequential:
@@ -130,11 +130,3 @@ def _separable(channels: int, kernel_size: int) -> nn.Sequential:
     pointwise = nn.Conv2d(channels, channels, 1, bias=False)
     norms = nn.BatchNorm2d(channels), nn.BatchNorm2d(channels)
     return nn.Sequential(depthwise, norms[0], nn.GELU(), pointwise, norms[1], nn.GELU())
-
-
-def _conv3x3(channels: int, out_channels: int) -> nn.Conv2d:
-    return nn.Conv2d(channels, out_channels, 3, padding=1)
-
-
-def _double(x: Tensor) -> Tensor:
-    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True)

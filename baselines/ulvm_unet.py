@@ -25,7 +25,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from baselines.blocks import bridged, draw_by_fan_out, spatial_gate
+from baselines.blocks import bridged, conv3x3, doubled, draw_by_fan_out, spatial_gate
 from baselines.mamba import Mamba
 
 
@@ -102,13 +102,13 @@ class ULVMUNet(nn.Module):
         c1, c2, c3, c4, c5, c6 = channels
         skips = (c1, c2, c3, c4, c5)
         self.encoder = nn.ModuleList(
-            [_conv3x3(in_channels, c1), _conv3x3(c1, c2), _conv3x3(c2, c3), PVMLayer(c3, c4), PVMLayer(c4, c5)]
+            [conv3x3(in_channels, c1), conv3x3(c1, c2), conv3x3(c2, c3), PVMLayer(c3, c4), PVMLayer(c4, c5)]
         )
         self.encoder_norms = nn.ModuleList(nn.GroupNorm(groups, width) for width in skips)
         self.bottleneck = PVMLayer(c5, c6)
         self.bridge = SCAttentionBridge(skips)
         self.decoder = nn.ModuleList(
-            [PVMLayer(c6, c5), PVMLayer(c5, c4), PVMLayer(c4, c3), _conv3x3(c3, c2), _conv3x3(c2, c1)]
+            [PVMLayer(c6, c5), PVMLayer(c5, c4), PVMLayer(c4, c3), conv3x3(c3, c2), conv3x3(c2, c1)]
         )
         self.decoder_norms = nn.ModuleList(nn.GroupNorm(groups, width) for width in reversed(skips))
         self.head = nn.Conv2d(c1, 1, 1)
@@ -125,13 +125,5 @@ class ULVMUNet(nn.Module):
         x = F.gelu(self.bottleneck(x))
         for depth, (stage, norm, skip) in enumerate(zip(self.decoder, self.decoder_norms, skips, strict=True)):
             x = norm(stage(x))
-            x = F.gelu(_double(x) if depth else x) + skip
-        return _double(self.head(x))
-
-
-def _conv3x3(channels: int, out_channels: int) -> nn.Conv2d:
-    return nn.Conv2d(channels, out_channels, 3, padding=1)
-
-
-def _double(x: Tensor) -> Tensor:
-    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True)
+            x = F.gelu(doubled(x) if depth else x) + skip
+        return doubled(self.head(x))
