@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 from rich.table import Table
 
+from benchmarks.cli import completion
 from benchmarks.cli.session import Session
 from results.errors import RequestError, unknown
 
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from benchmarks.runner.executors.executor import Executor
     from benchmarks.runner.local import Job, Outcome
     from results.cell import Cell
-
-EXECUTORS = ("local", "ray", "slurm")
 
 
 @dataclass(frozen=True)
@@ -37,8 +36,8 @@ class Work:
 
 def chosen(name: str, device: str, address: str | None, slurm: list[str] | None, script: bool) -> "Executor":
     """The executor of this name. Raises RequestError for an option that is not its own."""
-    if name not in EXECUTORS:
-        raise unknown("executor", name, EXECUTORS, "--executor takes one of: {names}")
+    if name not in completion.executors():
+        raise unknown("executor", name, completion.executors(), "--executor takes one of: {names}")
     for option, given, owner in (
         ("--address", address, "ray"),
         ("--slurm", slurm, "slurm"),

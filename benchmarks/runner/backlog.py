@@ -8,7 +8,6 @@ from benchmarks.runner.claims import Claims
 from benchmarks.runner.group import Control, GroupSpec
 from results import claims as stored
 from results.cell import Cell
-from results.runs import is_done
 
 LOOK = 2.0  # seconds between two looks at what other processes hold
 WAITING = "Waiting for what others train"
@@ -48,7 +47,7 @@ class Backlog:
 
     def _next(self) -> GroupSpec | None:
         for group in list(self._left):
-            todo = [cell for cell in group.cells if not is_done(cell, group.root)]
+            todo = group.left
             held = [cell for cell in todo if self.claims.take(cell)]
             if todo and not held:
                 continue

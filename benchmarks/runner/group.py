@@ -67,6 +67,11 @@ class GroupSpec:
         return [Cell(self.dataset, self.recipe.name, self.network, seed) for seed in self.seeds]
 
     @property
+    def left(self) -> list[Cell]:
+        """Those that are neither finished nor given up, as the results folder has it now."""
+        return [cell for cell in self.cells if not is_done(cell, self.root)]
+
+    @property
     def checkpoints(self) -> list[Path]:
         """Where each cell's checkpoint lies while it is not finished."""
         return [checkpoint.path_of(cell, self.root) for cell in self.cells]

@@ -17,10 +17,9 @@ from typing import Any
 import torch
 
 from benchmarks.machine import cores
-from benchmarks.runner import local
 from benchmarks.runner.console import Watcher
+from benchmarks.runner.executors import rounds
 from benchmarks.runner.executors.executor import Executor
-from benchmarks.runner.executors.rounds import until_done
 from benchmarks.runner.executors.task import Task, code
 from benchmarks.runner.group import GroupSpec
 from benchmarks.runner.local import Job, Outcome
@@ -139,10 +138,7 @@ class Ray(Executor):
         return ray.remote(Hub).options(num_cpus=0, scheduling_strategy=here).remote()
 
     def execute(self, cells: list[Cell], job: Job) -> Outcome:
-        outcome = Outcome()
-        groups = local.checked_groups(cells, job, outcome)
-        whole = until_done(groups, outcome, lambda some: self._hand_out(some, job), job.control.reporter.note)
-        return local.stored(whole, cells, job.root)
+        return rounds.execute(cells, job, self._hand_out)
 
     def _hand_out(self, groups: list[GroupSpec], job: Job) -> list[Outcome]:
         """One task per group; what the tasks report when all have ended."""

@@ -4,17 +4,25 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
+from benchmarks.runner import local
 from benchmarks.runner.backlog import LOOK, WAITING
 from benchmarks.runner.executors.task import merged
 from benchmarks.runner.group import GroupSpec
-from benchmarks.runner.local import Outcome
+from benchmarks.runner.local import Job, Outcome
 from results import claims
-from results.runs import is_done
+from results.cell import Cell
 
-HandOut = Callable[[list[GroupSpec]], list[Outcome]]
+HandOut = Callable[[list[GroupSpec], Job], list[Outcome]]
 
 
-def until_done(groups: list[GroupSpec], outcome: Outcome, hand_out: HandOut, say: Callable[[str], object]) -> Outcome:
+def execute(cells: list[Cell], job: Job, hand_out: HandOut) -> Outcome:
+    """As `Executor.execute`, for one that hands out whole groups and gives back what they report."""
+    outcome = Outcome()
+    groups = local.checked_groups(cells, job, outcome)
+    return local.stored(until_done(groups, outcome, job, hand_out), cells, job.root)
+
+
+def until_done(groups: list[GroupSpec], outcome: Outcome, job: Job, hand_out: HandOut) -> Outcome:
     """Train the groups by `hand_out`, which leaves alone what other commands hold, and wait for those.
 
     outcome: what is known already; it goes into the one that is returned. Ctrl-C, or the deadline of the groups, makes
@@ -23,14 +31,14 @@ def until_done(groups: list[GroupSpec], outcome: Outcome, hand_out: HandOut, say
     outcomes = [outcome]
     try:
         while groups:
-            outcomes += hand_out(groups)
+            outcomes += hand_out(groups, job)
             whole = merged(outcomes)
             if whole.interrupted:
                 return whole
             faulty = {network for network, _ in whole.errors}
             groups = [group for group in _rest(groups) if group.network not in faulty]
             if groups and not _one_is_free(groups):
-                say(f"{WAITING}: {sum(len(group.seeds) for group in groups)} cells.")
+                job.control.reporter.note(f"{WAITING}: {sum(len(group.seeds) for group in groups)} cells.")
                 groups = _waited(groups)
     except (KeyboardInterrupt, TimeoutError):
         outcomes.append(Outcome(interrupted=True))
@@ -39,7 +47,7 @@ def until_done(groups: list[GroupSpec], outcome: Outcome, hand_out: HandOut, say
 
 def _rest(groups: list[GroupSpec]) -> list[GroupSpec]:
     """What is not done of them."""
-    parts = [tuple(cell.seed for cell in group.cells if not is_done(cell, group.root)) for group in groups]
+    parts = [tuple(cell.seed for cell in group.left) for group in groups]
     return [replace(group, seeds=part) for group, part in zip(groups, parts, strict=True) if part]
 
 

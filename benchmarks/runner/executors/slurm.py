@@ -15,10 +15,9 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from benchmarks.runner import local
 from benchmarks.runner.console import Moment, Reporter, Watcher
+from benchmarks.runner.executors import rounds
 from benchmarks.runner.executors.executor import Executor
-from benchmarks.runner.executors.rounds import until_done
 from benchmarks.runner.executors.task import Task, code, work
 from benchmarks.runner.group import Control, GroupSpec
 from benchmarks.runner.local import Job, Outcome
@@ -118,10 +117,7 @@ class Slurm(Executor):
         return _make_sbatch_string(command=command, folder=folder, **parameters)
 
     def execute(self, cells: list[Cell], job: Job) -> Outcome:
-        outcome = Outcome()
-        groups = local.checked_groups(cells, job, outcome)
-        whole = until_done(groups, outcome, lambda some: self._hand_out(some, job), job.control.reporter.note)
-        return local.stored(whole, cells, job.root)
+        return rounds.execute(cells, job, self._hand_out)
 
     def _hand_out(self, groups: list[GroupSpec], job: Job) -> list[Outcome]:
         """Submit one job per group and wait for all; what they report."""

@@ -13,7 +13,6 @@ from benchmarks.training.engine import announcing
 from benchmarks.training.loop import Interrupted
 from results import installation
 from results.errors import RequestError
-from results.runs import is_done
 
 CODE = ("models", "baselines", "benchmarks", "results")  # packages whose sources make the numbers
 
@@ -92,6 +91,5 @@ def merged(outcomes: Iterable[Outcome]) -> Outcome:
 def unaccounted(groups: Iterable[GroupSpec], outcome: Outcome) -> list[tuple[str, str]]:
     """Errors for cells that are neither done nor in error, because their processes died."""
     told = {network for network, _ in outcome.errors}
-    left = [cell for group in groups for cell in group.cells if not is_done(cell, group.root)]
-    networks = dict.fromkeys(cell.network for cell in left if cell.network not in told)
+    networks = dict.fromkeys(group.network for group in groups if group.network not in told and group.left)
     return [(network, "its processes died; run the same command again to go on") for network in networks]
