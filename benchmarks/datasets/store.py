@@ -3,7 +3,8 @@
     <cache folder>/<data set>/<size>/
         images.npy     (N, H, W, 3) uint8
         masks.npy      (N, H, W) uint8, 0 background to 255 lesion, edges may lie between
-        ids.csv        id, its part under each split rule, and the checksum of its pixels
+        ids.csv        id, its part under each split rule, and the checksum of its pixels; where the data set has
+                       them, its group and its official part
         prepared.json  written last: what `About` says, and where the set was made from
 
 N = number of images, H = W = size.
@@ -17,7 +18,7 @@ import os
 import secrets
 import shutil
 import tokenize
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, BinaryIO
@@ -33,7 +34,7 @@ from results.schema import DataRecord, Originals
 ENVIRONMENT = "LESION_BENCHMARKS_CACHE"
 UNFINISHED = ".unfinished-"
 ABOUT = "prepared.json"
-CHECKSUM = "sha256"  # column of ids.csv
+CHECKSUM, GROUP, PART = "sha256", "group", "official"  # columns of ids.csv
 _AGAIN = "delete it and prepare it again"
 
 # numpy parses the header of an array as Python, and warns of those that Python 2 wrote.
@@ -91,6 +92,10 @@ class PreparedSet:
     """All that prepared.json says."""
     checksums: tuple[str, ...] = ()
     """Of the pixels of each id; empty where an earlier version prepared the set."""
+    groups: tuple[str, ...] | None = None
+    """What each image belongs to (a patient, a lesion), which no split may tear apart; None: each stands for itself."""
+    parts: tuple[str, ...] | None = None
+    """ "train", "validation" or "test" of each image, where whoever published the set cut it; None: nobody did."""
     _splits: dict[str, splits.Split] = field(default_factory=dict, repr=False)
 
     def split(self, rule: str) -> splits.Split:
@@ -146,8 +151,14 @@ def read(folder: Path) -> PreparedSet:
             raise ValueError("the shapes do not match the ids")
     except (OSError, ValueError, KeyError) as error:
         raise RequestError(f"The prepared set in {folder} is damaged ({_brief(error)}); {_AGAIN}.") from None
-    checksums = tuple(row[CHECKSUM] or "" for row in rows) if rows and CHECKSUM in rows[0] else ()
-    return PreparedSet(about.name, size, ids, images, masks, about.fingerprint, folder, facts(about), about, checksums)
+    checksums, groups, parts = (_column(rows, name) for name in (CHECKSUM, GROUP, PART))
+    known = (facts(about), about, checksums or (), groups, parts)
+    return PreparedSet(about.name, size, ids, images, masks, about.fingerprint, folder, *known)
+
+
+def _column(rows: list[dict[str, str]], name: str) -> tuple[str, ...] | None:
+    """Of ids.csv, one text per id; None where it has no such column."""
+    return tuple(row[name] or "" for row in rows) if rows and name in rows[0] else None
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
@@ -219,11 +230,14 @@ def write(
     ids: Sequence[str],
     pictures: Iterable[tuple[np.ndarray, np.ndarray]],
     origin: dict | Callable[[], dict],
+    *,
+    groups: Sequence[str] | None = None,
+    parts: Sequence[str] | None = None,
 ) -> PreparedSet:
     """Store pictures, in the order of the ids, as the prepared set in `folder`, replacing the one that is there.
 
     `pictures` yields (H, W, 3) uint8 images with (H, W) uint8 masks; `origin` is kept in prepared.json; where it
-    is a function, it is called after the last picture. To be called under `locked(folder.parent)`. Nothing appears in
+    is a function, it is called after the last picture; `groups` and `parts` are those of `PreparedSet`. To be called under `locked(folder.parent)`. Nothing appears in
     `folder` before all is written, and nothing is left behind when `pictures` or the disk fails: the error goes on to
     the caller.
     """
@@ -231,7 +245,8 @@ def write(
     unfinished.mkdir()
     try:
         written = _write_pixels(unfinished, size, ids, pictures)
-        _write_ids(unfinished / "ids.csv", name, ids, written.checksums)
+        known = {CHECKSUM: written.checksums, GROUP: groups, PART: parts}
+        _write_ids(unfinished / "ids.csv", name, ids, {column: each for column, each in known.items() if each})
         about: dict = {"name": name, "size": size, "images": len(ids), "fingerprint": written.fingerprint}
         about |= {"soft_share": written.soft_share, "vanished": written.vanished}
         about |= origin() if callable(origin) else origin
@@ -286,7 +301,8 @@ def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
     np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
 
 
-def _write_ids(path: Path, name: str, ids: Sequence[str], checksums: Sequence[str]) -> None:
+def _write_ids(path: Path, name: str, ids: Sequence[str], known: Mapping[str, Sequence[str]]) -> None:
+    """known: further columns by name, one text per id."""
     parts = {rule: [""] * len(ids) for rule in splits.RULES}
     for rule, column in parts.items():
         split = splits.cut(ids, splits.COUNTS[name], rule)
@@ -295,5 +311,5 @@ def _write_ids(path: Path, name: str, ids: Sequence[str], checksums: Sequence[st
                 column[position] = part
     with open(path, "w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["id", *parts, CHECKSUM])
-        writer.writerows(zip(ids, *parts.values(), checksums, strict=True))
+        writer.writerow(["id", *parts, *known])
+        writer.writerows(zip(ids, *parts.values(), *known.values(), strict=True))
