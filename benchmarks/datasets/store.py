@@ -236,10 +236,10 @@ def write(
 ) -> PreparedSet:
     """Store pictures, in the order of the ids, as the prepared set in `folder`, replacing the one that is there.
 
-    `pictures` yields (H, W, 3) uint8 images with (H, W) uint8 masks; `origin` is kept in prepared.json; where it
-    is a function, it is called after the last picture; `groups` and `parts` are those of `PreparedSet`. To be called under `locked(folder.parent)`. Nothing appears in
-    `folder` before all is written, and nothing is left behind when `pictures` or the disk fails: the error goes on to
-    the caller.
+    `pictures` yields (H, W, 3) uint8 images with (H, W) uint8 masks; `origin` is kept in prepared.json; where it is
+    a function, it is called after the last picture; `groups` and `parts` are those of `PreparedSet`. To be called
+    under `locked(folder.parent)`. Nothing appears in `folder` before all is written, and nothing is left behind
+    when `pictures` or the disk fails: the error goes on to the caller.
     """
     unfinished = folder.with_name(f"{UNFINISHED}{secrets.token_hex(4)}")
     unfinished.mkdir()
