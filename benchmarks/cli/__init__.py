@@ -8,10 +8,10 @@ def main() -> None:
     """Run the command line, after making sure that it is this project's packages that Python finds."""
     import sys
 
-    from benchmarks.cli import foreign
-
-    foreign.refuse()
     try:
+        from benchmarks.cli import foreign
+
+        foreign.refuse()
         from benchmarks.cli.app import main as command_line
 
         command_line()

@@ -105,6 +105,8 @@ class Command(TyperCommand):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise typer.Exit(130) from None
         except SystemExit as error:
             last = traceback.extract_tb(error.__traceback__)[-1]
             raise RequestError(

@@ -6,7 +6,7 @@ undisturbed run: every file equal, no cell stored twice, nothing left over. By h
 Each kill waits for a moment: a random one, or one of those that are hardest to survive, which the folder shows (the
 data set is being drawn, a checkpoint is being written, results are, report.json stands and its checkpoint still does).
 Then it ends one of the processes, or all, by SIGKILL of the whole group, by SIGTERM or by Ctrl-C, and starts others in
-their place.
+their place. A plan survives about fourteen kills before it is done; then the next round begins with an empty folder.
 """
 
 import argparse
@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,8 +48,7 @@ KINDS = ("SIGKILL", "SIGTERM", "SIGINT")
 
 
 def started(root: Path, cache: Path, log: Path) -> subprocess.Popen:
-    compiled = {"NUMBA_CACHE_DIR": str(root.parent / "kernels")}  # once, by the undisturbed run
-    environment = os.environ | {"LESION_BENCHMARKS_CACHE": str(cache), "OMP_NUM_THREADS": "1", **compiled}
+    environment = os.environ | {"LESION_BENCHMARKS_CACHE": str(cache), "OMP_NUM_THREADS": "1"}
     with log.open("a") as output:
         return subprocess.Popen(
             [sys.executable, "-m", "benchmarks", *PLAN, "--results", str(root)],
@@ -74,16 +73,17 @@ def wait_for(moment: Moment | None, root: Path, cache: Path, draw: random.Random
     return False
 
 
-def killed(kills: int, processes: int, root: Path, cache: Path, log: Path, draw: random.Random) -> list[int]:
-    """Kill so many times; then wait for the processes. Their exit codes."""
+def killed(kills: int, processes: int, root: Path, cache: Path, log: Path, draw: random.Random) -> tuple[Counter, list]:
+    """Kill up to so many times, while the plan lasts: how often at each moment. The last processes end by themselves:
+    their exit codes.
+    """
     running = [started(root, cache, log) for _ in range(processes)]
     moments, done = [None, *MOMENTS], Counter()
     while sum(done.values()) < kills:
         name = draw.choice(moments)
         came = wait_for(MOMENTS[name] if name else None, root, cache, draw)
         kind, victims = draw.choice(KINDS), draw.choice([range(processes), [draw.randrange(processes)]])
-        if any(running[victim].poll() is not None for victim in victims):
-            print(f"the plan was done after {sum(done.values())} kills", flush=True)
+        if any(process.poll() is not None for process in running):  # the plan is done
             break
         for victim in victims:
             if kind == "SIGKILL":
@@ -94,8 +94,7 @@ def killed(kills: int, processes: int, root: Path, cache: Path, log: Path, draw:
             running[victim].wait(timeout=120)
             running[victim] = started(root, cache, log)
         done[name if name and came else "a random moment"] += 1
-    print(f"{sum(done.values())} kills: " + ", ".join(f"{count} at {name}" for name, count in done.items()), flush=True)
-    return [process.wait() for process in running]
+    return done, [process.wait() for process in running]
 
 
 def contents(root: Path) -> dict[str, bytes | dict]:
@@ -109,32 +108,44 @@ def contents(root: Path) -> dict[str, bytes | dict]:
     return found
 
 
+def faults_of(home: Path, whole: Path, codes: list[int]) -> Iterator[str]:
+    """What a round left that an undisturbed run does not, and what its processes said that they should not."""
+    ours, theirs, log = contents(home / "killed"), contents(whole), (home / "log").read_text()
+    yield from (f"{name} is left over" for name in ours.keys() - theirs.keys())
+    yield from (f"{name} is missing" for name in theirs.keys() - ours.keys())
+    yield from (f"{name} differs" for name in ours.keys() & theirs.keys() if ours[name] != theirs[name])
+    stored = Counter(re.findall(r"^(\S+ seed \d+): done", log, re.MULTILINE))
+    yield from (f"{name} was stored {count} times" for name, count in stored.items() if count > 1)
+    yield from (f"a process ended with {code}" for code in codes if code != 0)
+    yield from (f"{path.relative_to(home)} is left over" for path in (home / "cache").rglob(".unfinished-*"))
+    for found in re.finditer("Traceback", log):
+        yield "a traceback:\n" + log[max(0, found.start() - 500) : found.start() + 4000]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--processes", type=int, default=3)
     parser.add_argument("--seed", type=int, default=1, help="Of the moments.")
     asked = parser.parse_args()
+    draw, done, faults, rounds = random.Random(asked.seed), Counter(), [], 0
     with tempfile.TemporaryDirectory() as folder:
-        home = Path(folder)
-        log, alone = home / "log", home / "log alone"
-        assert started(home / "whole", home / "cache of its own", alone).wait() == 0, alone.read_text()
-        began = time.monotonic()
-        codes = killed(asked.kills, asked.processes, home / "killed", home / "cache", log, random.Random(asked.seed))
-        print(f"exit codes of the last processes: {codes}; {time.monotonic() - began:.0f} s", flush=True)
-        ours, theirs = contents(home / "killed"), contents(home / "whole")
-        done = Counter(re.findall(r"^(\S+ seed \d+): done", log.read_text(), re.MULTILINE))
-        faults = [f"{name} is left over" for name in ours.keys() - theirs.keys()]
-        faults += [f"{name} is missing" for name in theirs.keys() - ours.keys()]
-        faults += [f"{name} differs" for name in ours.keys() & theirs.keys() if ours[name] != theirs[name]]
-        faults += [f"{name} was stored {count} times" for name, count in done.items() if count > 1]
-        faults += [f"a process ended with {code}" for code in codes if code != 0]
-        left = [path.relative_to(home).as_posix() for path in (home / "cache").rglob(".unfinished-*")]
-        faults += [f"{name} is left over" for name in left]
-        if "Traceback" in log.read_text():
-            faults.append("a traceback:\n" + log.read_text()[-4000:])
-        print("\n".join(faults) or f"{len(ours)} files equal, no cell twice, nothing left over")
-        sys.exit(bool(faults))
+        os.environ["NUMBA_CACHE_DIR"] = str(Path(folder, "kernels"))  # compiled once, by the undisturbed run
+        whole, log = Path(folder, "whole"), Path(folder, "log alone")
+        assert started(whole, Path(folder, "cache of its own"), log).wait() == 0, log.read_text()
+        while sum(done.values()) < asked.kills:
+            rounds += 1
+            home, began = Path(folder, str(rounds)), time.monotonic()
+            home.mkdir()
+            left = asked.kills - sum(done.values())
+            kills, codes = killed(left, asked.processes, home / "killed", home / "cache", home / "log", draw)
+            found = list(faults_of(home, whole, codes))
+            shown = ", ".join(f"{count} at {name}" for name, count in kills.items())
+            print(f"round {rounds}: {sum(kills.values())} kills ({shown}), {time.monotonic() - began:.0f} s", flush=True)
+            print("\n".join(found) or "every file equal, no cell twice, nothing left over", flush=True)
+            done, faults = done + kills, faults + found
+    print(f"{sum(done.values())} kills in {rounds} rounds, {len(faults)} faults")
+    sys.exit(bool(faults))
 
 
 if __name__ == "__main__":
