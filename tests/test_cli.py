@@ -247,6 +247,15 @@ def test_a_command_whose_reader_has_gone_ends_without_a_word():
     assert without_reader(code) == ("", 130)
 
 
+def test_ctrl_c_within_a_command_ends_it_with_130_and_no_more_words(monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("benchmarks.datasets.prepare", interrupted)
+    done = CliRunner().invoke(app, ["data", "synthetic"])
+    assert (done.exit_code, done.output) == (130, "")
+
+
 TRAINING = """
 import signal, sys, threading
 from benchmarks.cli.session import Session

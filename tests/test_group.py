@@ -15,8 +15,8 @@ from rich.console import Console
 from benchmarks import datasets
 from benchmarks.networks import registry
 from benchmarks.protocol.recipe import RECIPES
-from benchmarks.runner import local, save_run
-from benchmarks.runner.claims import Claims
+from benchmarks.runner import litter, local, save_run
+from benchmarks.runner.claims import ClaimLost, Claims, held_now
 from benchmarks.runner.console import Reporter
 from benchmarks.runner.group import Control, GroupSpec, Resources, run_alone, run_group
 from benchmarks.training import checkpoint
@@ -164,3 +164,20 @@ def test_a_deadline_on_the_wall_clock_and_a_stop_are_obeyed(tmp_path):
         with pytest.raises(Interrupted):
             run_group(spec, job.resources, job.control, claims)
     assert os.listdir(spec.cells[0].folder(tmp_path)) == ["config.json"]
+
+
+def test_a_thief_in_the_middle_of_a_write_is_no_fault_of_the_disk(tmp_path, monkeypatch):
+    (spec,), job = planned(tmp_path, "aulunet_v3")
+    written = checkpoint.checkpoint_file.write
+
+    def write(path: Path, *content) -> None:
+        written(path, *content)
+        with Claims(tmp_path, steal=held_now(spec.cells, tmp_path)) as thief:
+            assert thief.take(spec.cells[0])
+            assert path in litter.clean(spec.cells[0].folder(tmp_path))
+            thief._mine.clear()  # it goes on to hold the cell
+
+    monkeypatch.setattr(checkpoint.checkpoint_file, "write", write)
+    monkeypatch.setattr(job.control.pause, "is_set", iter([False, True]).__next__)
+    with Claims(tmp_path) as claims, pytest.raises(ClaimLost, match="seed 1"):
+        run_group(spec, job.resources, job.control, claims)

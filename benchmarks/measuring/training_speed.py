@@ -30,6 +30,7 @@ from benchmarks.protocol.recipe import Recipe
 from benchmarks.training.batches import ImageStore
 from benchmarks.training.cuda_graph import WARM_UP
 from benchmarks.training.engine import TORCH, Engine
+from results import files
 from results.spread import Quartiles
 
 TRACED_STEPS = 3  # a trace of more is slow to open
@@ -153,13 +154,13 @@ def write_trace(
     store = ImageStore(*pictures(prepared, recipe, TRACED_STEPS), device)
     group = groups(network, recipe, seeds, device, engine)[0]
     activities = [ProfilerActivity.CPU] + ([ProfilerActivity.CUDA] if device.type == "cuda" else [])
-    path.parent.mkdir(parents=True, exist_ok=True)
     with settings_of_a_run():
         torch.set_num_threads(1)
         train_by_phase(group, store, 1, device)  # loads kernels
         with torch.profiler.profile(activities=activities, acc_events=True) as profiler:
             train_by_phase(group, store, 2, device)
-    profiler.export_chrome_trace(str(path))
+    with files.replacing(path) as partial:
+        profiler.export_chrome_trace(str(partial))
 
 
 def render(speed: Speed) -> str:

@@ -34,7 +34,7 @@ from benchmarks.training.engine import Engine, require
 from benchmarks.training.loop import Interrupted, train
 from benchmarks.training.replicas import Replicas
 from results.cell import CONFIG, Cell
-from results.errors import RequestError
+from results.errors import RequestError, Unwritable
 from results.runs import is_done
 
 
@@ -165,6 +165,9 @@ def run_group(spec: GroupSpec, resources: Resources, control: Control, claims: C
         for engine, seeds in engines.items():
             part = replace(spec, seeds=tuple(seeds), engine=engine)
             _train_in_parts(part, resources, control, claims)
+    except Unwritable:
+        claims.check(held)  # who takes a cell over cleans its folder, and with it the file that is being written
+        raise
     finally:
         for cell in held:
             claims.release(cell)

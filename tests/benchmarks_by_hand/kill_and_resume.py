@@ -141,7 +141,9 @@ def main() -> None:
             kills, codes = killed(left, asked.processes, home / "killed", home / "cache", home / "log", draw)
             found = list(faults_of(home, whole, codes))
             shown = ", ".join(f"{count} at {name}" for name, count in kills.items())
-            print(f"round {rounds}: {sum(kills.values())} kills ({shown}), {time.monotonic() - began:.0f} s", flush=True)
+            print(
+                f"round {rounds}: {sum(kills.values())} kills ({shown}), {time.monotonic() - began:.0f} s", flush=True
+            )
             print("\n".join(found) or "every file equal, no cell twice, nothing left over", flush=True)
             done, faults = done + kills, faults + found
     print(f"{sum(done.values())} kills in {rounds} rounds, {len(faults)} faults")
