@@ -128,6 +128,9 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=3)
     parser.add_argument("--seed", type=int, default=1, help="Of the moments.")
     asked = parser.parse_args()
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # a shell has what it starts behind ignore it, and children
     draw, done, faults, rounds = random.Random(asked.seed), Counter(), [], 0
     with tempfile.TemporaryDirectory() as folder:
         os.environ["NUMBA_CACHE_DIR"] = str(Path(folder, "kernels"))  # compiled once, by the undisturbed run
