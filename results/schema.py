@@ -33,7 +33,9 @@ class Split(Record):
     """How a data set was cut, and what its parts were used for."""
 
     rule: str
-    """Of the order in which the ids were cut: paper, sorted."""
+    """That cut the data set: paper, sorted, official, seven_three, fold-K-of-N, or a frozen file."""
+    fingerprint: str | None = None
+    """Hex SHA-256 of the parts and their ids; None in runs from before it was recorded."""
     selected_on: str | None = None
     """The part whose loss chose the epoch."""
     scored_on: str | None = None
@@ -68,6 +70,10 @@ class DataRecord(Record):
     """Share of mask pixels that are neither 0 nor 255, at the size trained on."""
     originals: Originals | str | None = None
     """The files that the set was made from, or "drawn"."""
+    label: str | None = None
+    """The name of a user's own set in tables."""
+    citation: str | None = None
+    licence: str | None = None
 
 
 class EngineRecord(Record):

@@ -21,9 +21,9 @@ def settings() -> list[str]:
 
 
 def splits() -> list[str]:
-    from benchmarks.datasets.splits import RULES
+    from benchmarks.datasets.splits import NAMED
 
-    return list(RULES)
+    return [*NAMED, *(f"fold-{number}-of-5" for number in range(1, 6)), "fold-*-of-5"]
 
 
 def networks() -> list[str]:
@@ -34,13 +34,13 @@ def networks() -> list[str]:
 
 
 def datasets() -> list[str]:
-    from benchmarks.datasets import NAMES
+    from benchmarks.datasets import names
 
-    return list(NAMES)
+    return names()
 
 
 def lists() -> list[str]:
-    return ["networks", "suites", "runs"]
+    return ["networks", "datasets", "splits", "suites", "runs"]
 
 
 def executors() -> list[str]:

@@ -12,7 +12,7 @@ from benchmarks.cli.session import Session
 from results.errors import RequestError, unknown
 
 if TYPE_CHECKING:
-    from benchmarks.datasets import PreparedSet
+    from benchmarks.datasets import PreparedSet, Split
     from benchmarks.protocol.recipe import Recipe
     from benchmarks.runner.executors.executor import Executor
     from benchmarks.runner.local import Job, Outcome
@@ -65,7 +65,8 @@ def run_data_sets(
 ) -> list[str]:
     """Run, or only estimate, data set by data set; sentences about what failed."""
     from benchmarks import datasets
-    from benchmarks.datasets import judging
+    from benchmarks.datasets import judging, split_files
+    from benchmarks.datasets.splits import FILE
     from benchmarks.machine import or_cpu
     from benchmarks.runner import local, memory
     from benchmarks.runner.claims import held_now
@@ -81,6 +82,10 @@ def run_data_sets(
         if isinstance(executor, Threads):
             memory.require(mine, recipe, executor.device, session.say)
         prepared = datasets.load(name, recipe.size)
+        if FILE.fullmatch(recipe.split):
+            _say_of_file(split_files.use(prepared, recipe.split, work.root), prepared, session)
+        if not (work.dry_run or work.script):
+            split_files.freeze(recipe.split, work.root)
         _say_what_is_unknown(prepared, session)
         if vanished := judging.vanished_in_words(prepared.vanished, prepared.size):
             session.say(f"{name}: {vanished}.")
@@ -102,6 +107,16 @@ def run_data_sets(
                 outcome = executor.execute(mine, job)
         problems += _faults(outcome, session)
     return problems
+
+
+def _say_of_file(split: "Split", prepared: "PreparedSet", session: Session) -> None:
+    """What a split of the user's own leaves out, and that its test part also selects the epoch, where it does."""
+    from benchmarks.datasets.split_files import left_out
+
+    if rest := left_out(prepared, split):
+        session.say(f"The split {split.rule} leaves out {rest} of the {len(prepared.ids)} images of {prepared.name}.")
+    if split.selected_on == "test":
+        session.say(f"The split {split.rule} has no validation part: the part that is scored also selects the epoch.")
 
 
 def _say_what_is_unknown(prepared: "PreparedSet", session: Session) -> None:

@@ -3,6 +3,7 @@
 import re
 import signal
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -40,21 +41,44 @@ A_YEAR = 60 * 24 * 366  # minutes
 def run(
     context: typer.Context,
     suite: Annotated[
-        str, typer.Option(help="What to run; `list suites` shows them.", autocompletion=completion.suites)
-    ] = "quick",
+        list[str] | None,
+        typer.Option(
+            metavar="SUITE|FILE",
+            help="What to run, by name (`list suites` shows them) or as a TOML file; may be repeated. Default: quick.",
+            autocompletion=completion.suites,
+        ),
+    ] = None,
+    dataset: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="On this data set instead of the suite's, also one of your own; may be repeated.",
+            autocompletion=completion.datasets,
+        ),
+    ] = None,
     network: Networks = None,
     seeds: Annotated[
         str | None, typer.Option(help="How many seeds (5 means 1 to 5), or which: 2,4. Default: the suite's.")
     ] = None,
     recipe: Annotated[
         str | None,
-        typer.Option(help="Training settings by name. Default: the suite's.", autocompletion=completion.recipes),
+        typer.Option(
+            metavar="RECIPE|FILE",
+            help="Training settings by name (`list recipes` shows them) or as a TOML file. Default: the suite's.",
+            autocompletion=completion.recipes,
+        ),
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Change the recipe: passes over the training split.")] = None,
     size: Annotated[int | None, typer.Option(help="Change the recipe: side of the images, pixels.")] = None,
     batch: Annotated[int | None, typer.Option(help="Change the recipe: images per step.")] = None,
     split: Annotated[
-        str | None, typer.Option(help="Change the recipe: paper or sorted.", autocompletion=completion.splits)
+        str | None,
+        typer.Option(
+            metavar="SPLIT|FILE",
+            help="Change the recipe: a split by name (`list splits` shows them), a CSV or JSON file of ids per part, or "
+            "all of five folds as 'fold-*-of-5'.",
+            autocompletion=completion.splits,
+        ),
     ] = None,
     changes: Settings = None,
     device: Device = "auto",
@@ -101,48 +125,83 @@ def run(
     work = Work(root, _deadline(minutes), kernels=not no_kernels, steal=steal, dry_run=dry_run, script=print_script)
     part = Shard.of(shard) if shard else Shard(1, 1)
     load_plugins(plugin)
-    cells, settings = _request(
-        suite, recipe, network, seeds, changes, epochs=epochs, size=size, batch=batch, split=split
+    requests = _requests(
+        Asked(suite or ["quick"], dataset, network, seeds, recipe, split, changes),
+        {"epochs": epochs, "size": size, "batch": batch},
     )
+    problems = []
     with chosen(executor, device, address, slurm, print_script) as workers:
-        cells = part.part(cells, workers.device)
-        plan = _plan(cells, root)
+        requests = [(settings, part.part(cells, workers.device)) for settings, cells in requests]
+        plans = [(settings, _plan(cells, root)) for settings, cells in requests]
         if not print_script:
             session.say_whole(f"Results folder: {root}")
-            _show_plan(plan, settings.name, session)
-        if not (dry_run or print_script):
-            litter.sweep([*plan.done, *(failure.cell for failure in plan.failed)], root)
-        problems = run_data_sets(plan.todo, settings, workers, work, session)
-    for failure in plan.failed:
-        problems.append(f"{failure.cell} failed before: {failure.reason}; delete {failure.folder} to try again.")
-    problems += map(str, plan.damaged)
+        for settings, plan in plans:
+            if not print_script:
+                _show_plan(plan, settings.name, session)
+            if not (dry_run or print_script):
+                litter.sweep([*plan.done, *(failure.cell for failure in plan.failed)], root)
+            problems += run_data_sets(plan.todo, settings, workers, work, session)
+    for _, plan in plans:
+        for failure in plan.failed:
+            problems.append(f"{failure.cell} failed before: {failure.reason}; delete {failure.folder} to try again.")
+        problems += map(str, plan.damaged)
     if not (dry_run or print_script):
-        _show_means(cells, root, session)
+        _show_means([cell for _, cells in requests for cell in cells], root, session)
     for problem in problems:
         session.warn("Failed", problem)
     if problems:
         raise typer.Exit(1)
 
 
-def _request(
-    suite: str,
-    recipe: str | None,
-    networks: list[str] | None,
-    seeds: str | None,
-    changes: list[str] | None,
-    **options: int | str | None,
-) -> "tuple[list[Cell], Recipe]":
-    """The cells that are asked for, and their recipe. Raises RequestError for what there is not."""
-    from benchmarks.networks import registry
-    from benchmarks.protocol import recipe as recipes
-    from benchmarks.protocol import settings, suites
+@dataclass(frozen=True)
+class Asked:
+    """The options of `run` that say which cells; None where one was not given."""
 
-    chosen = suites.named(suite)
-    changed = settings.changed(recipes.named(chosen.recipe if recipe is None else recipe), changes or [], **options)
-    names = tuple(dict.fromkeys(networks or chosen.networks))
+    suites: list[str]
+    datasets: list[str] | None
+    networks: list[str] | None
+    seeds: str | None
+    recipe: str | None
+    split: str | None
+    changes: list[str] | None
+
+
+def _requests(asked: Asked, options: "dict[str, int | None]") -> "list[tuple[Recipe, list[Cell]]]":
+    """What is asked for: each recipe with its cells. Raises RequestError for what there is not."""
+    from benchmarks.protocol import files, settings, suites
+
+    found: dict[Recipe, dict[Cell, None]] = {}
+    for name in asked.suites:
+        suite = suites.on(files.suite(name), asked.datasets)
+        load_plugins(list(suite.plugins))
+        names = _networks(asked.networks, suite)
+        start = files.recipe(asked.recipe or suite.recipe)
+        for rule in _splits(asked.split):
+            recipe = settings.changed(start, asked.changes or [], split=rule, **options)
+            cells = suites.cells(suite, recipe.name, names, _seeds(asked.seeds, suite))
+            found.setdefault(recipe, {}).update(dict.fromkeys(cells))
+    return [(recipe, list(cells)) for recipe, cells in found.items()]
+
+
+def _networks(asked: list[str] | None, suite: "Suite") -> tuple[str, ...]:
+    """By name, each once. Raises RequestError for one that there is not."""
+    from benchmarks.networks import registry
+
+    names = tuple(dict.fromkeys(asked or suite.networks))
     for name in names:
         registry.entry(name)
-    return suites.cells(chosen, changed.name, names, _seeds(seeds, chosen)), changed
+    return names
+
+
+def _splits(asked: str | None) -> list[str | None]:
+    """The rules that a --split names: of a file its frozen name, of `fold-*-of-N` all N folds."""
+    from benchmarks.datasets import split_files
+
+    if asked is None:
+        return [None]
+    if folds := re.fullmatch(r"fold-\*-of-([1-9]\d{0,2})", asked, re.ASCII):
+        return [f"fold-{number}-of-{folds[1]}" for number in range(1, int(folds[1]) + 1)]
+    return [split_files.read(asked) if split_files.is_file(asked) else asked]
 
 
 def _seeds(text: str | None, suite: "Suite") -> tuple[int, ...]:

@@ -6,9 +6,9 @@
 Everything that is wrong with the request or the data raises `results.errors.RequestError` with a sentence for people.
 """
 
-from benchmarks.datasets.loading import NAMES, NotPrepared, load
+from benchmarks.datasets.loading import OURS, NotPrepared, load, names
 from benchmarks.datasets.preparation import prepare
 from benchmarks.datasets.splits import Split
 from benchmarks.datasets.store import PreparedSet, cache_folder
 
-__all__ = ["NAMES", "NotPrepared", "PreparedSet", "Split", "cache_folder", "load", "prepare"]
+__all__ = ["OURS", "NotPrepared", "PreparedSet", "Split", "cache_folder", "load", "names", "prepare"]

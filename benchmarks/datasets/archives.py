@@ -73,6 +73,8 @@ class Pair:
     id: str
     image: Member
     mask: Member
+    others: tuple[Member, ...] = ()
+    """Further masks, where all together are the truth."""
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""From the bytes of a PNG or JPEG file to its pixels, or one sentence about why not.
+"""From the bytes of a PNG, JPEG, BMP or TIFF file to its pixels, or one sentence about why not.
 
 Files are hostile until they are decoded: a header may claim any size, a few bytes may unpack to gigabytes, and a file
 may be of another kind than its name says.
@@ -11,7 +11,7 @@ import warnings
 import zlib
 from collections.abc import Callable, Iterator
 
-from PIL import Image, JpegImagePlugin, PngImagePlugin
+from PIL import BmpImagePlugin, Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
 
 MOST_PIXELS = 1 << 27  # of one picture: 11,585 x 11,585; the largest of ISIC2018 has 30 million
 
@@ -19,14 +19,24 @@ MOST_PIXELS = 1 << 27  # of one picture: 11,585 x 11,585; the largest of ISIC201
 _READERS: dict[bytes, Callable[[io.BytesIO], Image.Image]] = {
     b"\x89PNG\r\n\x1a\n": PngImagePlugin.PngImageFile,
     b"\xff\xd8\xff": JpegImagePlugin.JpegImageFile,
+    b"BM": BmpImagePlugin.BmpImageFile,
+    b"II*\0": TiffImagePlugin.TiffImageFile,
+    b"MM\0*": TiffImagePlugin.TiffImageFile,
 }
+ORIENTATION = 0x0112  # the tag of EXIF: 1 as stored, 2 to 8 turned or mirrored
 _FAULTS = (OSError, SyntaxError, ValueError, EOFError, RuntimeError, OverflowError, struct.error, zlib.error)
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 _AGAIN = "get the file or its archive again"
 _OTHER_PICTURES = {
     b"GIF8": "a GIF",
-    b"BM": "a BMP",
-    b"II*\0": "a TIFF",
-    b"MM\0*": "a TIFF",
     b"RIFF": "a WebP",
     b"%PDF": "a PDF",
     b"\0\0\0\x0cjP": "a JPEG 2000",
@@ -63,10 +73,26 @@ def decode(content: bytes) -> Image.Image:
         with reader(io.BytesIO(content)) as image:
             _check(image)
             image.load()
+            image.info["orientation"] = _orientation(image)
             return image
     except _FAULTS as error:
         vague = any(word in str(error) for word in ("driver", "unpack"))  # Pillow's words for a header without sense
         raise Unusable(f"cannot be read ({'its header is damaged' if vague else error}); {_AGAIN}") from error
+
+
+def oriented(image: Image.Image) -> Image.Image | None:
+    """A decoded picture, or what was converted from it, turned as its EXIF orientation says; None: it says nothing."""
+    method = _TURNS.get(image.info.get("orientation", 1))
+    return None if method is None else image.transpose(method)
+
+
+def _orientation(image: Image.Image) -> int:
+    """1 where EXIF data have none, or cannot be read."""
+    try:
+        found = image.getexif().get(ORIENTATION, 1)
+    except _FAULTS:
+        return 1
+    return found if isinstance(found, int) else 1
 
 
 def _of_another_kind(content: bytes) -> Unusable:
@@ -74,13 +100,13 @@ def _of_another_kind(content: bytes) -> Unusable:
     for kinds, cure in ((_OTHER_PICTURES, "save it as PNG"), (_NO_PICTURES, _AGAIN)):
         for start, kind in kinds.items():
             if content.startswith(start):
-                return Unusable(f"cannot be read (it is {kind}, not a PNG or JPEG); {cure}")
+                return Unusable(f"cannot be read (it is {kind}, not a PNG, JPEG, BMP or TIFF); {cure}")
     if content[4:8] == b"ftyp" or content[128:132] == b"DICM":
         kind = "HEIC or AVIF" if content[4:8] == b"ftyp" else "DICOM"
-        return Unusable(f"cannot be read (it is a {kind} file, not a PNG or JPEG); save it as PNG")
+        return Unusable(f"cannot be read (it is a {kind} file, not a PNG, JPEG, BMP or TIFF); save it as PNG")
     if not any(content):
         return Unusable(f"cannot be read (it is {'nothing but zeros' if content else 'empty'}); {_AGAIN}")
-    kind = "a web page" if content[:256].lstrip().startswith(b"<") else "neither PNG nor JPEG"
+    kind = "a web page" if content[:256].lstrip().startswith(b"<") else "neither PNG, JPEG, BMP nor TIFF"
     return Unusable(f"cannot be read (it is {kind}); {_AGAIN}")
 
 

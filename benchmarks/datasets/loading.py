@@ -2,17 +2,21 @@
 
 import functools
 import hashlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from benchmarks.datasets import pixels, splits, store, synthetic
+from benchmarks.datasets import archives, layout, pixels, splits, store, synthetic
 from results.errors import RequestError, unknown
 
-NAMES = ("isic2018", "isic2017", "synthetic")
+INHERITED = ("label", "citation", "licence", "layout", "convention", "ignored", "empty", "shares")  # by smaller sizes
+OURS = ("isic2018", "isic2017", "synthetic")
+"""The data sets of the suites."""
 BASE_SIZE = 256  # smaller sizes are derived from this one where it is there
+_NAME = re.compile("[a-z0-9][a-z0-9_-]{0,59}")
 SMALLEST_SIZE, LARGEST_SIZE = 8, 2048  # a prepared ISIC2018 of the largest takes 44 GB
 
 
@@ -20,14 +24,37 @@ class NotPrepared(RequestError):
     """The data set, or its full size, is not in the cache folder; the sentence holds the command to type."""
 
 
-def check_request(name: str, size: int) -> None:
-    """RequestError for an unknown data set or a size that is no size."""
-    if name not in NAMES:
-        raise unknown("data set", name, NAMES, "choose one of {names}")
+def names() -> list[str]:
+    """The data sets of the suites, those with a known layout, and those that this user has prepared."""
+    home = store.cache_folder()
+    own = [path.name for path in home.glob("*") if _NAME.fullmatch(path.name) and _prepared_sizes(path)]
+    return list(dict.fromkeys([*OURS, *layout.known(), *sorted(own)]))
+
+
+def check_name(name: str) -> None:
+    """RequestError for what cannot be the name of a data set."""
+    if not _NAME.fullmatch(name):
+        raise RequestError(
+            f"The data set name {name[:80]!r} will not do; take up to 60 lower-case letters, digits, - and _, "
+            "beginning with a letter or a digit."
+        )
+
+
+def check_size(size: int) -> None:
+    """RequestError for a size that is no size."""
     if size < SMALLEST_SIZE:
         raise RequestError(f"--size {size} is too small; give the side in pixels, {SMALLEST_SIZE} or more.")
     if size > LARGEST_SIZE:
         raise RequestError(f"--size {size} is too large; give the side in pixels, {LARGEST_SIZE} at most.")
+
+
+def check_request(name: str, size: int) -> None:
+    """RequestError for a data set that there is not, or a size that is no size."""
+    known = names()
+    if name not in known:
+        where = f"prepare your own with `python -m benchmarks data {name} --from PATH`, or choose one of {{names}}"
+        raise unknown("data set", name, known, where if _NAME.fullmatch(name) else "choose one of {names}")
+    check_size(size)
 
 
 def load(name: str, size: int = BASE_SIZE, seed: int = synthetic.SEED) -> store.PreparedSet:
@@ -54,13 +81,29 @@ def load(name: str, size: int = BASE_SIZE, seed: int = synthetic.SEED) -> store.
         original.verification.check()
         origin = {"derived_from": {"size": original.size, "fingerprint": original.fingerprint}}
         origin["originals"] = original.data.content()["originals"]
-        return store.write(folder, name, size, original.ids, _smaller(original, size), origin)
+        origin |= {key: value for key in INHERITED if (value := getattr(original.about, key)) is not None}
+        known = {"groups": original.groups, "parts": original.parts}
+        return store.write(folder, name, size, original.ids, _smaller(original, size), origin, **known)
+
+
+def counted(name: str, size: int) -> int:
+    """How many images a data set has, known before it is opened. Raises as `load` does where it is not prepared."""
+    check_request(name, size)
+    if name in splits.COUNTS:
+        return sum(splits.COUNTS[name])
+    home = store.cache_folder() / name
+    folder = home / str(size)
+    parent = folder if (folder / store.ABOUT).exists() else _larger(home, size)
+    if parent is None:
+        raise NotPrepared(_what_to_type(name, size, home))
+    return len(store.read(parent).ids)
 
 
 def _opened(folder: Path, name: str, size: int) -> store.PreparedSet:
     """RequestError where the set in the folder is damaged, or another one than its place says."""
     prepared = store.read(folder)
-    if (prepared.name, prepared.size, len(prepared.ids)) != (name, size, sum(splits.COUNTS[name])):
+    images = sum(splits.COUNTS[name]) if name in splits.COUNTS else len(prepared.ids)
+    if (prepared.name, prepared.size, len(prepared.ids)) != (name, size, images):
         raise RequestError(
             f"The prepared set in {folder} is damaged (it says that it is {prepared.name} at {prepared.size} px with "
             f"{len(prepared.ids)} images); {prepared.cure}."
@@ -97,14 +140,16 @@ def _larger(home: Path, size: int) -> Path | None:
 
 
 def _what_to_type(name: str, size: int, home: Path) -> str:
-    command = f"python -m benchmarks data {name}"
+    command, fetched = f"python -m benchmarks data {name}", name in archives.OFFICIAL
     option = "" if size <= BASE_SIZE else f" --size {size}"
     if sizes := _prepared_sizes(home):
         return (
             f"{name} is prepared at {sizes[-1]} pixels, too few for {size}; prepare it again from the full-size "
-            f"originals: {command} --from PATH --size {size}, or with --download in place of --from PATH."
+            f"originals: {command} --from PATH --size {size}"
+            f"{', or with --download in place of --from PATH' if fetched else ''}."
         )
-    return f"{name} is not prepared; type: {command} --from PATH{option}, or: {command} --download{option}."
+    download = f", or: {command} --download{option}" if fetched else ""
+    return f"{name} is not prepared; type: {command} --from PATH{option}{download}."
 
 
 def _smaller(original: store.PreparedSet, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:

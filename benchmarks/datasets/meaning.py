@@ -22,10 +22,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from benchmarks.datasets.decoding import Unusable
+from benchmarks.datasets.layout import MaskRule
 
+GUESSED = MaskRule()
 DEEP = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 PLAIN = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK")
 EDGES = 0.1  # share of pixels between the ends that soft edges have; at 128 px, ISIC masks have 0.091 at most
@@ -67,12 +69,49 @@ class Mask:
     between: float  # share of pixels that are nearer to neither end than an eighth of the range
 
 
-def mask(image: Image.Image, *, upper_bits: bool = False) -> Mask:
+def mask(image: Image.Image, *, upper_bits: bool = False, rule: MaskRule = GUESSED) -> Mask:
     """The lesion that a picture marks. Raises Unusable where it marks none, or where that cannot be told.
 
     upper_bits: of each 16-bit colour only the upper half was decoded, which a mask of 0 and 1 does not survive.
+    rule: what the values mean, as far as a layout says it.
     """
     _check_mode(image)
+    if rule.foreground or rule.threshold:
+        return _by_rule(image, rule)
+    if rule.empty and _is_black(image):
+        return Mask(Image.new("L", image.size), 1, 0.0)
+    found = _guessed(image, upper_bits)
+    return Mask(ImageOps.invert(found.image), found.levels, found.between) if rule.inverted else found
+
+
+def _is_black(image: Image.Image) -> bool:
+    """Whether no pixel has any brightness, whatever its alpha."""
+    plain = image if image.mode in DEEP else image.convert("RGB").convert("L")
+    return plain.getextrema() == (0, 0)
+
+
+def _by_rule(image: Image.Image, rule: MaskRule) -> Mask:
+    """The lesion by the values that a layout names. Raises Unusable where they mark nothing, or are not to be had."""
+    values = np.asarray(image if image.mode in (*DEEP, "L", "P") else _grey(image))
+    lesion = np.isin(values, rule.foreground) if rule.foreground else values >= rule.threshold
+    lesion = lesion ^ rule.inverted
+    if not rule.empty and not lesion.any():
+        wanted = f"foreground {rule.foreground}" if rule.foreground else f"threshold {rule.threshold}"
+        raise Unusable(
+            f"marks no lesion by the {wanted} of its layout: it has {_named(np.unique(values))}; mend either"
+        )
+    return Mask(Image.fromarray(np.where(lesion, 255, 0).astype(np.uint8)), len(np.unique(values)), 0.0)
+
+
+def _grey(image: Image.Image) -> Image.Image:
+    """Of a picture in colours that are all grey. Raises Unusable for others."""
+    colours = np.asarray(image.convert("RGB")).astype(np.int16)
+    if np.ptp(colours, axis=2).max() > 32:  # a JPEG of grey has colours that differ by a few
+        raise Unusable("has colours, of which the layout's grey levels say nothing; save it as grey PNG")
+    return image.convert("L")
+
+
+def _guessed(image: Image.Image, upper_bits: bool) -> Mask:
     if image.mode not in DEEP and image.has_transparency_data:
         whole = image.convert("RGBA")
         return _of_colours_and_alpha(whole.convert("L"), whole.getchannel("A"))

@@ -1,25 +1,54 @@
-"""Which images train, validate and test: pure functions of the ids, the same on every machine."""
+"""Which images train, validate and test: pure functions of ids, groups and published parts, the same on every machine.
+
+    paper, sorted   the ids in the order of their hash or name, cut at the paper's counts; of other data sets, 70 % train,
+                    10 % validation, 20 % test
+    official        as the publisher cut the set; where it has no validation part, a tenth of the training part validates
+    seven_three     70 % train, 30 % select the epoch and are scored, as the EGE-UNet family reports
+    fold-K-of-N     the K-th of N equal parts tests, a tenth of the others validates
+    STEM-HEX        a file of the user's own, see split_files.py
+
+Groups, such as the images of one patient, are never torn apart: they are ordered by the hash or name of the group, and
+each goes where its middle image falls.
+"""
 
 import hashlib
-from collections.abc import Callable, Sequence
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from results.errors import unknown
+from results.errors import RequestError, unknown
 
+PARTS = ("train", "validation", "test")
 # Train, validation, test. The ISIC sizes are the paper's; the synthetic ones keep the quick suite quick.
 COUNTS = {"isic2018": (1815, 259, 520), "isic2017": (1250, 150, 600), "synthetic": (64, 16, 32)}
+SHARES = (0.7, 0.1, 0.2)  # of other data sets
+VALIDATES = 0.1  # of the images that do not test, where nobody says which validate
+FOLD = re.compile(r"fold-([1-9]\d{0,3})-of-([1-9]\d{0,3})", re.ASCII)
+FILE = re.compile(r"[\w.-]{1,100}-[0-9a-f]{8}", re.ASCII)
+NAMED = {
+    "paper": "by the hash of the id, cut as the paper cuts",
+    "sorted": "by the id, cut as the paper cuts",
+    "official": "as the publisher cut the set",
+    "seven_three": "70 % train; 30 % select the epoch and are scored, as the EGE-UNet family reports",
+}
+HINT = "choose one of {names}, fold-K-of-N as in fold-1-of-5, or a CSV or JSON file of ids per part"
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Positions in a prepared set, int64, read-only, in the order of the rule; disjoint, and together the set."""
+    """Positions in a prepared set, int64, read-only; disjoint, but where the test part itself selects the epoch."""
 
     rule: str
     train: np.ndarray
     validation: np.ndarray
     test: np.ndarray
+    selected_on: str = "validation"
+    """The part whose loss chooses the epoch: the test part where it takes the place of the validation part."""
+    fingerprint: str = ""
+    """Hex SHA-256 of a line "part, tab, id" for each image, parts in the order of PARTS, ids ascending."""
 
 
 def by_hash(identifier: str) -> str:
@@ -35,6 +64,15 @@ def by_name(identifier: str) -> str:
 RULES: dict[str, Callable[[str], str]] = {"paper": by_hash, "sorted": by_name}
 
 
+def check_name(name: str) -> None:
+    """Raises RequestError for what can name no split; whether a file of that name is there is found out later."""
+    fold = FOLD.fullmatch(name)
+    if name not in NAMED and not fold and not FILE.fullmatch(name):
+        raise unknown("split", name, NAMED, HINT)
+    if fold and not (int(fold[2]) >= 2 and int(fold[1]) <= int(fold[2])):
+        raise RequestError(f"There is no {name}: of N folds, N at least 2, K goes from 1 to N.")
+
+
 def cut(ids: Sequence[str], counts: tuple[int, int, int], rule: str) -> Split:
     """Order the ids by the rule and cut train, validation and test from that order.
 
@@ -46,6 +84,103 @@ def cut(ids: Sequence[str], counts: tuple[int, int, int], rule: str) -> Split:
         raise ValueError(f"split sizes {counts} add up to {sum(counts)}, but there are {len(ids)} ids")
     key = RULES[rule]
     order = np.array(sorted(range(len(ids)), key=lambda position: key(ids[position])), dtype=np.int64)
-    order.setflags(write=False)
     train, validation, _ = counts
-    return Split(rule, *np.split(order, [train, train + validation]))
+    return made(rule, ids, dict(zip(PARTS, np.split(order, [train, train + validation]), strict=True)))
+
+
+def named(
+    rule: str, dataset: str, ids: Sequence[str], groups: Sequence[str] | None, parts: Sequence[str] | None
+) -> Split:
+    """The split of a data set under a rule of this file.
+
+    groups, parts: as in `PreparedSet`. Raises RequestError for a rule that there is not, or that the set does not
+    allow.
+    """
+    check_name(rule)
+    if rule == "official":
+        return _official(dataset, ids, groups, parts)
+    if parts is not None and rule in RULES:
+        cut_apart = f"{dataset} was cut into parts by its publisher"
+        raise RequestError(f"{cut_apart}; give --split official, or fold-K-of-N to leave that aside.")
+    if rule in RULES:
+        if dataset in COUNTS:
+            return cut(ids, COUNTS[dataset], rule)
+        return made(rule, ids, _shared_out(_ordered(ids, groups, RULES[rule]), SHARES))
+    if rule == "seven_three":
+        found = _shared_out(_ordered(ids, groups, by_hash), (0.7, 0, 0.3))
+        return made(rule, ids, found | {"validation": found["test"]}, selected_on="test")
+    if fold := FOLD.fullmatch(rule):
+        return made(rule, ids, _fold(_ordered(ids, groups, by_hash), int(fold[1]), int(fold[2])))
+    raise unknown("split", rule, NAMED, HINT)
+
+
+def made(rule: str, ids: Sequence[str], parts: Mapping[str, Sequence[int] | np.ndarray], **about: str) -> Split:
+    """Of positions for each part. Raises RequestError where a part is empty."""
+    arrays = {part: np.asarray(parts[part], dtype=np.int64) for part in PARTS}
+    if empty := [part for part, positions in arrays.items() if not len(positions)]:
+        raise RequestError(
+            f"The split {rule} of {len(ids)} images leaves its {empty[0]} part empty; take more images, or another "
+            "--split."
+        )
+    for positions in arrays.values():
+        positions.setflags(write=False)
+    lines = (f"{part}\t{each}\n" for part in PARTS for each in sorted(ids[at] for at in arrays[part]))
+    return Split(rule, **arrays, fingerprint=hashlib.sha256("".join(lines).encode()).hexdigest(), **about)
+
+
+def torn(groups: Sequence[str] | None, parts: Mapping[str, Sequence[int] | np.ndarray]) -> list[str]:
+    """The groups of which images stand in several parts."""
+    if groups is None:
+        return []
+    seen = {(groups[at], part) for part, positions in parts.items() for at in positions}
+    return sorted(group for group, count in Counter(group for group, _ in seen).items() if count > 1)
+
+
+def _ordered(ids: Sequence[str], groups: Sequence[str] | None, key: Callable[[str], str]) -> list[list[int]]:
+    """Positions of each group, ascending, the groups in the order of the key."""
+    members: dict[str, list[int]] = {}
+    for position, group in enumerate(groups or ids):
+        members.setdefault(group, []).append(position)
+    return [members[group] for group in sorted(members, key=key)]
+
+
+def _shared_out(groups: list[list[int]], shares: tuple[float, float, float]) -> dict[str, list[int]]:
+    """Whole groups, one after another: each goes to the part where its middle falls."""
+    ends = np.cumsum(shares) * sum(map(len, groups))
+    found: dict[str, list[int]] = {part: [] for part in PARTS}
+    seen = 0
+    for group in groups:
+        middle, seen = seen + len(group) / 2, seen + len(group)
+        part = next((part for part, end in zip(PARTS, ends, strict=True) if middle < end), PARTS[-1])
+        found[part] += group
+    return found
+
+
+def _fold(groups: list[list[int]], k: int, n: int) -> dict[str, list[int]]:
+    """The k-th of n equal parts tests; of what follows it, in a circle, the first tenth validates."""
+    total, seen, before, test, after = sum(map(len, groups)), 0, [], [], []
+    for group in groups:
+        fold, seen = int((seen + len(group) / 2) / total * n) + 1, seen + len(group)
+        (before if fold < k else test if fold == k else after).append(group)
+    rest = after + before
+    parts = _shared_out(rest, (0, VALIDATES, 1 - VALIDATES))
+    return {"train": parts["test"], "validation": parts["validation"], "test": [at for group in test for at in group]}
+
+
+def _official(dataset: str, ids: Sequence[str], groups: Sequence[str] | None, parts: Sequence[str] | None) -> Split:
+    if parts is None:
+        other = f"; the data set {dataset}_official has them" if dataset in ("isic2018", "isic2017") else ""
+        raise RequestError(
+            f"{dataset} has no official parts{other}; give another --split."
+            if not other
+            else f"{dataset} is the training release alone{other}: run it with --dataset {dataset}_official."
+        )
+    found = {part: [at for at, each in enumerate(parts) if each == part] for part in PARTS}
+    if not found["validation"]:
+        training = found["train"]
+        mine = _ordered([ids[at] for at in training], [groups[at] for at in training] if groups else None, by_hash)
+        shared = _shared_out(mine, (1 - VALIDATES, VALIDATES, 0))
+        found |= {part: [training[at] for at in shared[part]] for part in ("train", "validation")}
+    if apart := torn(groups, found):
+        raise RequestError(f"The official parts of {dataset} tear {len(apart)} groups apart, {apart[0]} among them.")
+    return made("official", ids, found)

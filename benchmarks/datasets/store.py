@@ -68,6 +68,20 @@ class About(Record):
     """Ids of masks of which no pixel reaches 128 at this size."""
     doubts: list[str] | None = None
     """Sentences about what is unlikely of the files, of sets that were prepared from files."""
+    label: str | None = None
+    """The set's name in tables, where its layout has one."""
+    citation: str | None = None
+    licence: str | None = None
+    layout: str | None = None
+    """Where the layout was found, of sets that were prepared by one."""
+    convention: str | None = None
+    """How the files were paired, in words, of a user's own sets."""
+    ignored: Count | None = None
+    """Pictures that are neither image nor mask."""
+    empty: Count | None = None
+    """Masks that mark nothing, where the layout allows them."""
+    shares: list[Fraction] | None = None
+    """Smallest, median and largest share of foreground."""
 
     @property
     def is_made_on_demand(self) -> bool:
@@ -99,13 +113,22 @@ class PreparedSet:
     _splits: dict[str, splits.Split] = field(default_factory=dict, repr=False)
 
     def split(self, rule: str) -> splits.Split:
-        """Train, validation and test positions under the rule `paper` or `sorted`, cut once.
+        """Train, validation and test positions under a rule of `splits`, cut once, or of a split that was added.
 
-        Raises RequestError for another rule.
+        Raises RequestError for a rule that there is not, or that this set does not allow.
         """
         if rule not in self._splits:
-            self._splits[rule] = splits.cut(self.ids, splits.COUNTS[self.name], rule)
+            self._splits[rule] = splits.named(rule, self.name, self.ids, self.groups, self.parts)
         return self._splits[rule]
+
+    def add(self, split: splits.Split) -> None:
+        """Make a split known by its name."""
+        self._splits[split.rule] = split
+
+    @property
+    def default_split(self) -> str:
+        """The rule for who asks for none."""
+        return "paper" if self.parts is None else "official"
 
     @functools.cached_property
     def verification(self) -> verification.Verification:
@@ -199,7 +222,8 @@ def described(folder: Path) -> About | None:
 
 def facts(about: About) -> DataRecord:
     """What a prepared.json says of the data beyond its pixels, as runs record it."""
-    return DataRecord(soft_share=about.soft_share, originals=about.originals)
+    own = {key: getattr(about, key) for key in ("label", "citation", "licence") if getattr(about, key)}
+    return DataRecord(soft_share=about.soft_share, originals=about.originals, **own)
 
 
 @contextlib.contextmanager
@@ -302,8 +326,8 @@ def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
 
 
 def _write_ids(path: Path, name: str, ids: Sequence[str], known: Mapping[str, Sequence[str]]) -> None:
-    """known: further columns by name, one text per id."""
-    parts = {rule: [""] * len(ids) for rule in splits.RULES}
+    """known: further columns by name, one text per id. Of the data sets of the suites, also the parts by each rule."""
+    parts = {rule: [""] * len(ids) for rule in splits.RULES if name in splits.COUNTS}
     for rule, column in parts.items():
         split = splits.cut(ids, splits.COUNTS[name], rule)
         for part in ("train", "validation", "test"):

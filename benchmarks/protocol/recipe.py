@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from benchmarks.datasets.loading import LARGEST_SIZE, SMALLEST_SIZE
-from benchmarks.datasets.splits import RULES
+from benchmarks.datasets import splits
 from results.errors import RequestError, unknown
 
 AUTHORS = "authors' released configuration (maklachur/AULUNet b82dc9a)"
@@ -28,7 +28,7 @@ BOUNDS: dict[str, tuple[float, float, bool, str]] = {  # lowest, highest, whethe
     "eps": (0, FINITE, False, "above 0 and finite"),
     "weight_decay": (0, FINITE, True, "of at least 0 and finite"),
 }
-WORDS = {"precision": ("fp32", "bf16"), "split": tuple(RULES)}
+WORDS = {"precision": ("fp32", "bf16")}
 
 
 class WrongSetting(RequestError):
@@ -50,6 +50,11 @@ def _wanted(name: str) -> str:
 
 def _check_value(name: str, value: Any) -> None:
     """Raises WrongSetting where a value of the right type lies out of its bounds."""
+    if name == "split":
+        try:
+            splits.check_name(value)
+        except RequestError as fault:
+            raise WrongSetting(name, f"is {value!r}: {str(fault)[0].lower()}{str(fault)[1:]}") from None
     if name in WORDS and value not in WORDS[name]:
         raise WrongSetting(name, f"is {value!r}; give {_wanted(name)}.")
     if name in BOUNDS:
@@ -89,7 +94,8 @@ class Recipe:
     precision: str = "fp32"
     """ "fp32" with TF32 off; or "bf16": the network under bfloat16 autocast, with weights, loss and AdamW in fp32."""
     split: str = "paper"
-    """Rule that cuts train, validation and test: "paper" (order by SHA-256 of the id) or "sorted" (order by id)."""
+    """Rule that cuts train, validation and test: "paper" (by SHA-256 of the id), "sorted" (by id), "official",
+    "seven_three", "fold-K-of-N", or the name of a frozen file; see `benchmarks.datasets.splits`."""
 
     def __post_init__(self) -> None:
         """Raises WrongSetting for a value of another type or out of its bounds."""

@@ -38,12 +38,17 @@ def changed(recipe: Recipe, texts: Iterable[str], **options: object) -> Recipe:
         result = recipe.changed(**given, **set_)
     except WrongSetting as wrong:
         raise WrongSetting(wrong.name, wrong.fault, f"--set {wrong.name}" if wrong.name in set_ else None) from None
-    if len(result.name) > LONGEST_NAME:
+    return short_enough(result)
+
+
+def short_enough(recipe: Recipe) -> Recipe:
+    """The recipe itself. Raises RequestError where its name is too long for a folder."""
+    if len(recipe.name) > LONGEST_NAME:
         raise RequestError(
-            f"The recipe {result.name} has a name of {len(result.name)} characters, more than the {LONGEST_NAME} that "
+            f"The recipe {recipe.name} has a name of {len(recipe.name)} characters, more than the {LONGEST_NAME} that "
             "a folder's name has room for; set fewer settings, or values with fewer digits."
         )
-    return result
+    return recipe
 
 
 def _parsed(text: str) -> tuple[str, Any]:

@@ -1,6 +1,7 @@
 """What is run together: data sets, networks, seeds and recipe, under one name."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from results import catalogue
 from results.cell import Cell
@@ -21,6 +22,9 @@ class Suite:
     networks: tuple[str, ...]
     seeds: tuple[int, ...] = PAPER_SEEDS
     recipe: str = "paper"
+    """Its name, or the path of its file."""
+    plugins: tuple[str, ...] = ()
+    """Files or modules of networks that the suite needs."""
 
 
 def _unique(*groups: tuple[str, ...]) -> tuple[str, ...]:
@@ -84,6 +88,13 @@ def named(name: str) -> Suite:
     if name not in SUITES:
         raise unknown("suite", name, SUITES, "--suite takes one of: {names}")
     return SUITES[name]
+
+
+def on(suite: Suite, datasets: Sequence[str] | None) -> Suite:
+    """The suite on other data sets than its own, where any are given."""
+    if not datasets:
+        return suite
+    return replace(suite, name=f"{suite.name} elsewhere", datasets=tuple(dict.fromkeys(datasets)))
 
 
 def cells(suite: Suite, recipe: str, networks: tuple[str, ...], seeds: tuple[int, ...]) -> list[Cell]:

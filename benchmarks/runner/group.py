@@ -20,6 +20,7 @@ from threading import Event
 import torch
 
 from benchmarks import datasets
+from benchmarks.datasets import split_files, splits
 from benchmarks.machine import device_named, full_precision, work_on
 from benchmarks.networks import registry
 from benchmarks.protocol.recipe import Recipe
@@ -104,17 +105,19 @@ class Resources:
 
         Raises RequestError where it is not prepared, or is another one than the specification was made for.
         """
-        return _found(spec.dataset, spec.fingerprint, spec.recipe, device)
+        return _found(spec.dataset, spec.fingerprint, spec.recipe, device, spec.root)
 
 
 @lru_cache(maxsize=1)
-def _found(dataset: str, fingerprint: str, recipe: Recipe, device: torch.device) -> Resources:
+def _found(dataset: str, fingerprint: str, recipe: Recipe, device: torch.device, root: Path) -> Resources:
     prepared = datasets.load(dataset, recipe.size)
     if prepared.fingerprint != fingerprint:
         raise RequestError(
             f"{prepared.folder} holds {dataset} with fingerprint {prepared.fingerprint[:12]}, but the group was "
             f"planned on {fingerprint[:12]}; prepare it from the same originals."
         )
+    if splits.FILE.fullmatch(recipe.split):
+        split_files.use(prepared, recipe.split, root)
     return Resources.of(prepared, recipe, device)
 
 

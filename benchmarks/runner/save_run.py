@@ -64,12 +64,19 @@ def can_begin(cell: Cell, prepared: PreparedSet, recipe: Recipe, root: Path, eng
         return config
     before = Config.read(path)
     for key in ("recipe_settings", "cross_entropy", "fingerprint", "split"):
-        if getattr(before, key) != getattr(config, key):
+        if not _agree(getattr(before, key), getattr(config, key)):
             raise RequestError(
                 f"{path} was begun with another {key.replace('_', ' ')}; move its folder away, or name another results "
                 "folder with --results."
             )
     return config
+
+
+def _agree(before: Any, now: Any) -> bool:
+    """Whether both say the same; what a run from before it was recorded does not say agrees with anything."""
+    if isinstance(before, Split) and before.fingerprint is None:
+        return before == now.changed(fingerprint=None)
+    return before == now
 
 
 def _config(cell: Cell, prepared: PreparedSet, recipe: Recipe, engine: Engine) -> Config:
@@ -91,7 +98,13 @@ def _config(cell: Cell, prepared: PreparedSet, recipe: Recipe, engine: Engine) -
         fingerprint=prepared.fingerprint,
         size=prepared.size,
         data=prepared.data,
-        split=Split(rule=recipe.split, selected_on="validation", scored_on="test", sizes=sizes),
+        split=Split(
+            rule=split.rule,
+            fingerprint=split.fingerprint,
+            selected_on=split.selected_on,
+            scored_on="test",
+            sizes=sizes,
+        ),
         engine=EngineRecord(**engine.record()),
         code=Code(**code_version()),
     )
