@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import astuple, dataclass, field
+from dataclasses import astuple, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
@@ -125,29 +125,64 @@ def unfinished(root: Path) -> Iterator[Cell]:
 
 
 def of_one_identity(runs: list[Run]) -> tuple[list[Run], list[Problem]]:
-    """Runs whose seeds may be pooled: of each data set, recipe and network, those of one identity; problems for others.
+    """Runs whose seeds may be pooled: of each data set, recipe and network, those of one identity, on the same images
+    in the same parts; problems for others.
 
     Where there are several, a known one goes before unknown (runs from before it was recorded, which count as one),
     then the one with most runs, then the one that was finished last.
     """
-    groups: dict[tuple[str, str, str], dict[str, list[Run]]] = {}
+    groups: dict[tuple[str, str, str], dict[_Alike, list[Run]]] = {}
     for run in runs:
         key = run.cell.dataset, run.cell.recipe, run.cell.network
-        groups.setdefault(key, {}).setdefault(run.identity, []).append(run)
+        groups.setdefault(key, {}).setdefault(_Alike.of(run), []).append(run)
 
-    def rank(identity: str, alike: list[Run]) -> tuple:
-        return identity != UNKNOWN, len(alike), max(run.report.finished_at or "" for run in alike), identity
+    def rank(alike: _Alike, mine: list[Run]) -> tuple:
+        return alike.identity != UNKNOWN, len(mine), max(run.report.finished_at or "" for run in mine), alike
 
-    chosen = {key: max(found, key=lambda each: rank(each, found[each])) for key, found in groups.items()}
     kept, problems = [], []
-    for run in runs:
-        identity = chosen[run.cell.dataset, run.cell.recipe, run.cell.network]
-        if run.identity == identity:
-            kept.append(run)
-            continue
-        message = f"its network {run.cell.network} is another one (identity {run.identity}) than the shown ({identity})"
-        problems.append(Problem(run.folder, message, "move it away, or run this cell again"))
-    return kept, problems
+    for found in groups.values():
+        best = max(found, key=lambda each: rank(each, found[each]))
+        for alike, mine in found.items():
+            if alike == best or alike == best.before_splits_were_recorded:
+                kept += mine
+                continue
+            problems += [Problem(run.folder, alike.unlike(best, run.cell), CURE) for run in mine]
+    order = {id(run): at for at, run in enumerate(runs)}
+    return sorted(kept, key=lambda run: order[id(run)]), problems
+
+
+CURE = "move it away, or run this cell again"
+
+
+@dataclass(frozen=True, order=True)
+class _Alike:
+    """What the runs of one column have in common."""
+
+    identity: str
+    fingerprint: str
+    """Of the data; empty where it was not recorded."""
+    split: str
+    """Fingerprint of the split; empty where it was not recorded."""
+
+    @classmethod
+    def of(cls, run: Run) -> "_Alike":
+        return cls(run.identity, run.config.fingerprint or "", run.config.split.fingerprint or "")
+
+    @property
+    def before_splits_were_recorded(self) -> "_Alike":
+        """The same of earlier versions, whose splits follow from the images."""
+        return replace(self, split="")
+
+    def unlike(self, shown: "_Alike", cell: Cell) -> str:
+        """What makes it another one than the shown, in words."""
+        if self.identity != shown.identity:
+            other = f"its network {cell.network} is another one (identity {self.identity})"
+            return f"{other} than the shown ({shown.identity})"
+        what, mine, theirs = ("data set", self.fingerprint, shown.fingerprint)
+        if mine == theirs:
+            what, mine, theirs = ("split", self.split, shown.split)
+        mine, theirs = (each[:12] or "unknown" for each in (mine, theirs))
+        return f"its {what} is another one (fingerprint {mine}) than the shown ({theirs})"
 
 
 def _seed_folders(root: Path) -> Iterator[Path]:

@@ -144,10 +144,13 @@ BAD_IMAGES: dict[str, bytes] = {
 def wrong_files() -> dict[str, bytes]:
     """What stands in place of pictures."""
     picture = Image.fromarray(SKIN)
-    named = {kind: saved(picture, kind) for kind in ("GIF", "BMP", "TIFF", "WEBP", "ICO", "PPM", "PDF", "TGA")}
+    named = {kind: saved(picture, kind) for kind in ("GIF", "WEBP", "ICO", "PPM", "PDF", "TGA")}
     frames = [Image.fromarray(np.roll(SKIN, k, 1)) for k in (1, 2)]
     named["animated PNG"] = saved(picture, "PNG", save_all=True, append_images=frames)
     named["animated GIF"] = saved(picture, "GIF", save_all=True, append_images=frames)
+    named["TIFF of two pages"] = saved(picture, "TIFF", save_all=True, append_images=frames)
+    named["half a BMP"] = saved(picture, "BMP")[: 60 + SKIN.size // 2]
+    named["half a TIFF"] = saved(picture, "TIFF")[: SKIN.size // 2]
     return named | {
         "empty": b"",
         "one byte": b"\x89",

@@ -197,10 +197,10 @@ def test_wrong_paths(cache: Path, tmp_path: Path) -> None:
         prepare(tmp_path)
     with pytest.raises(RequestError, match="--from PATH, or fetch them with --download"):
         datasets.prepare("isic2018", None)
-    with pytest.raises(
-        RequestError, match=r"no data set 'isic2019'; did you mean .*\? choose one of isic2018, isic2017, synthetic"
-    ):
+    with pytest.raises(RequestError, match=r"holds no pictures of isic2019; --from takes a folder or zip with images/"):
         prepare(tmp_path, "isic2019")
+    with pytest.raises(RequestError, match=r"The data set name 'Clinic A' will not do; take up to 60 lower-case"):
+        prepare(tmp_path, "Clinic A")
     with pytest.raises(RequestError, match="--size 0 is too small"):
         prepare(tmp_path, size=0)
     assert left_in(cache) == []
@@ -245,10 +245,10 @@ def test_full_disk(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_ctrl_c(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(pair, size):
+    def interrupted(pair, size, rule):
         if pair.id == fake.IDS[3]:
             raise KeyboardInterrupt
-        return decoded(pair, size)
+        return decoded(pair, size, rule)
 
     decoded = pixels.decoded
     monkeypatch.setattr(pixels, "decoded", interrupted)
@@ -265,10 +265,10 @@ from benchmarks.datasets import archives, pixels, preparation
 from tests import dataset_files
 archives.manifest = lambda name: dataset_files.IDS
 decoded = pixels.decoded
-def slow(pair, size):
+def slow(pair, size, rule):
     if pair.id == dataset_files.IDS[3]:
         time.sleep(60)
-    return decoded(pair, size)
+    return decoded(pair, size, rule)
 pixels.decoded = slow
 preparation.prepare("isic2018", Path(sys.argv[1]), size=16, progress=False)
 """

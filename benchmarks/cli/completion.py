@@ -40,7 +40,7 @@ def datasets() -> list[str]:
 
 
 def lists() -> list[str]:
-    return ["networks", "datasets", "splits", "suites", "runs"]
+    return ["networks", "datasets", "splits", "suites", "recipes", "runs"]
 
 
 def executors() -> list[str]:

@@ -17,23 +17,69 @@ if TYPE_CHECKING:
 
 def list_(
     context: typer.Context,
-    what: Annotated[str, typer.Argument(help="networks, suites or runs.", autocompletion=completion.lists)],
+    what: Annotated[
+        str,
+        typer.Argument(help="networks, datasets, splits, suites, recipes or runs.", autocompletion=completion.lists),
+    ],
     plugin: Plugins = None,
     results: Results = None,
 ) -> None:
-    """Show what there is: networks with their true parameter counts, suites, or stored runs."""
+    """Show what there is: networks with their parameter counts, data sets, splits, suites, recipes, stored runs."""
     from results.installation import results_to_read
 
     session = session_of(context)
-    if what == "networks":
-        load_plugins(plugin)
-        session.show(_networks())
-    elif what == "suites":
-        session.show(_suites())
-    elif what == "runs":
-        session.show(_runs(results_to_read(results), session))
-    else:
-        raise unknown("list of", what, completion.lists(), "`list` takes networks, suites or runs")
+    load_plugins(plugin)
+    shown = {
+        "networks": _networks,
+        "datasets": _datasets,
+        "splits": _splits,
+        "suites": _suites,
+        "recipes": _recipes,
+        "runs": lambda: _runs(results_to_read(results), session),
+    }
+    if what not in shown:
+        raise unknown("list of", what, shown, "`list` takes one of {names}")
+    session.show(shown[what]())
+
+
+def _datasets() -> Table:
+    """What is known and what is prepared, with what each asks to be cited by."""
+    from benchmarks.datasets import layout, loading, store
+
+    table = Table("name", "images", "prepared at, px", "citation", "licence")
+    for name in loading.names():
+        abouts = [store.described(store.cache_folder() / name / str(size)) for size in loading.prepared_sizes(name)]
+        about = next((each for each in abouts if each is not None), None)
+        known = layout.of_known(name) if name in layout.known() else None
+        images = loading.counted(name, 8) if about or name in loading.OURS else "-"
+        sizes = ", ".join(str(each.size) for each in abouts if each) or ("drawn" if name == "synthetic" else "not yet")
+        texts = [getattr(about, key, None) or getattr(known, key, None) or "-" for key in ("citation", "licence")]
+        table.add_row(name, str(images), sizes, *texts)
+    return table
+
+
+def _splits() -> Table:
+    from benchmarks.datasets.splits import NAMED
+
+    table = Table("split", "what")
+    for name, what in NAMED.items():
+        table.add_row(name, what)
+    table.add_row("fold-K-of-N", "the K-th of N equal parts tests, a tenth of the others validates; fold-*-of-N: all N")
+    table.add_row("FILE", "CSV with columns id and part, JSON with train, validation and test, or nnU-Net's FILE#FOLD")
+    return table
+
+
+def _recipes() -> Table:
+    from benchmarks.protocol import settings
+    from benchmarks.protocol.recipe import RECIPES
+
+    table = Table("recipe", "what it changes of `paper`")
+    for name, recipe in RECIPES.items():
+        changed = {key: getattr(recipe, key) for key in settings.NAMES}
+        paper = RECIPES["paper"]
+        different = [f"{key} {value}" for key, value in changed.items() if value != getattr(paper, key)]
+        table.add_row(name, ", ".join(different) or "nothing: the authors' released configuration")
+    return table
 
 
 def _networks() -> Table:

@@ -75,8 +75,8 @@ def run(
         str | None,
         typer.Option(
             metavar="SPLIT|FILE",
-            help="Change the recipe: a split by name (`list splits` shows them), a CSV or JSON file of ids per part, or "
-            "all of five folds as 'fold-*-of-5'.",
+            help="Change the recipe: a split by name (`list splits` shows them), a CSV or JSON file of ids per part, "
+            "or all of five folds as 'fold-*-of-5'.",
             autocompletion=completion.splits,
         ),
     ] = None,

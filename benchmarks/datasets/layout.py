@@ -158,8 +158,9 @@ def _validated(content: dict[str, Any], where: object) -> Layout:
 
 
 def _all_patterns(layout: Layout) -> Iterable[str]:
-    for holder in (layout, *layout.part):
-        yield from (*texts(holder.images), *texts(holder.masks))
+    yield from (*texts(layout.images), *texts(layout.masks))
+    for part in layout.part:
+        yield from (*texts(part.images), *texts(part.masks))
 
 
 def _fault(error: ValidationError) -> str:
@@ -167,6 +168,6 @@ def _fault(error: ValidationError) -> str:
     place = ".".join(str(part) for part in first["loc"] if not str(part).startswith(("list[", "str", "constrained")))
     if first["type"] != "extra_forbidden":
         return f"{place} is {first.get('input')!r}; {first['msg'][:1].lower()}{first['msg'][1:]}"
-    tables = {"mask": MaskRule, "groups": Groups, "part": Part}
+    tables: dict[str, type[_Table]] = {"mask": MaskRule, "groups": Groups, "part": Part}
     keys = tables.get(str(first["loc"][0]), Layout).model_fields if len(first["loc"]) > 1 else Layout.model_fields
     return str(unknown("key", str(first["loc"][-1]), keys, "there are {names}")).rstrip(".")

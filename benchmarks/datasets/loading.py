@@ -125,6 +125,11 @@ def _is_current(folder: Path) -> bool:
     return parent.fingerprint == about.derived_from.fingerprint and parent.originals == about.originals
 
 
+def prepared_sizes(name: str) -> list[int]:
+    """Sides in pixels at which a data set was prepared from files, ascending."""
+    return _prepared_sizes(store.cache_folder() / name)
+
+
 def _prepared_sizes(home: Path) -> list[int]:
     """Sizes prepared from files, ascending; derived ones are no parents."""
     sizes = (int(path.name) for path in home.glob("*") if path.name.isdecimal())

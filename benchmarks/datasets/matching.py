@@ -149,8 +149,8 @@ def _of_parts(members: Mapping[str, Member], layout: Layout, source: Path, other
         mine = _pairs(found, source, layout)
         if not mine:
             raise RequestError(
-                f"{source} holds no pictures of its part {part.part} ({_either(part.images)} and {_either(part.masks)}); "
-                "add them."
+                f"{source} holds no pictures of its part {part.part} ({_either(part.images)} and "
+                f"{_either(part.masks)}); add them."
             )
         if not other_ids:
             _check_ids(part, [pair.id for pair in mine], source)
@@ -310,5 +310,6 @@ def _expected(layout: Layout) -> str:
         return f"its layout expects images as {_either(layout.images)} and masks as {_either(layout.masks)}"
     return (
         "--from takes a folder or zip with images/NAME.jpg and masks/NAME.png, with endings such as _mask or "
-        "_segmentation, or a folder for each case; else say in a layout file which files are images and masks (--layout)"
+        "_segmentation, or a folder for each case; else say in a layout file which files are images and masks "
+        "(--layout)"
     )

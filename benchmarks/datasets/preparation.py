@@ -32,13 +32,13 @@ def prepare(
 ) -> store.PreparedSet:
     """Prepare a data set at `size` pixels in the cache folder, replacing an earlier one of that size, and open it.
 
-    `source` is where the pictures are (see `archives.opened` for the official training sets, `matching.opened` for all
-    others, which `layout` may explain: a TOML file or the name of a known set). With `download` the official archives are fetched first,
-    into `source` or else into downloads/ in the cache folder. `synthetic` needs neither: it is drawn. `other_ids`
-    allows the parts of a known set to hold other images than the published ones. `workers` threads
-    decode (default: one per core). Raises RequestError, one sentence with file and cure, for whatever is wrong with the
-    request or the data, with `strict` also for what is unlikely of it (`PreparedSet.doubts`); nothing half-prepared is
-    left behind then, nor after Ctrl-C.
+    `source` is where the pictures are (see `archives.opened` for the official training sets, `matching.opened` for
+    all others, which `layout` may explain: a TOML file or the name of a known set). With `download` the official
+    archives are fetched first, into `source` or else into downloads/ in the cache folder. `synthetic` needs
+    neither: it is drawn. `other_ids` allows the parts of a known set to hold other images than the published ones.
+    `workers` threads decode (default: one per core). Raises RequestError, one sentence with file and cure, for
+    whatever is wrong with the request or the data, with `strict` also for what is unlikely of it
+    (`PreparedSet.doubts`); nothing half-prepared is left behind then, nor after Ctrl-C.
     """
     loading.check_size(size)
     loading.check_name(name)
@@ -159,7 +159,7 @@ class _Seen:
 
     def pictures(self, pairs: list[archives.Pair], workers: int | None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Decoded and resized, in order. Raises RequestError, after the last one, for what the set cannot be."""
-        shown = _shown(pairs, f"Reading {self.wanted.name}") if self.progress else pairs
+        shown = _shown(pairs, f"Preparing {self.wanted.name}") if self.progress else pairs
         decode, size = partial(pixels.decoded, size=self.wanted.size, rule=self.layout.mask), self.wanted.size
         for each in pixels.in_order(decode, shown, workers):
             self.originals.add(each.original)

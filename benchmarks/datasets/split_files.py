@@ -5,8 +5,8 @@
     nnU-Net splits_final.json: a list of {"train": [...], "val": [...]}; FILE#2 is its third. Its val part selects the
             epoch and is scored, as nnU-Net does
 
-A file is frozen as <results folder>/splits/NAME.json; NAME is the file's own with eight digits of a hash of its content,
-so that an edited file is another split.
+A file is frozen as <results folder>/splits/NAME.json; NAME is the file's own with eight digits of a hash of its
+content, so that an edited file is another split.
 """
 
 import csv
@@ -22,7 +22,6 @@ from typing import Any
 from benchmarks.datasets.judging import listed
 from benchmarks.datasets.splits import PARTS, Split, made, torn
 from benchmarks.datasets.store import PreparedSet
-from results import files
 from results.document import Document
 from results.errors import RequestError
 

@@ -1,8 +1,9 @@
 """Which images train, validate and test: pure functions of ids, groups and published parts, the same on every machine.
 
-    paper, sorted   the ids in the order of their hash or name, cut at the paper's counts; of other data sets, 70 % train,
-                    10 % validation, 20 % test
-    official        as the publisher cut the set; where it has no validation part, a tenth of the training part validates
+    paper, sorted   the ids in the order of their hash or name, cut at the paper's counts; of other data sets, 70 %
+                    train, 10 % validation, 20 % test
+    official        as the publisher cut the set; where it has no validation part, a tenth of the training part
+                    validates
     seven_three     70 % train, 30 % select the epoch and are scored, as the EGE-UNet family reports
     fold-K-of-N     the K-th of N equal parts tests, a tenth of the others validates
     STEM-HEX        a file of the user's own, see split_files.py
@@ -34,7 +35,7 @@ NAMED = {
     "official": "as the publisher cut the set",
     "seven_three": "70 % train; 30 % select the epoch and are scored, as the EGE-UNet family reports",
 }
-HINT = "choose one of {names}, fold-K-of-N as in fold-1-of-5, or a CSV or JSON file of ids per part"
+TAKEN = f"{', '.join(NAMED)}, fold-K-of-N (as fold-1-of-5), or a CSV or JSON file of ids per part"
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,13 +65,15 @@ def by_name(identifier: str) -> str:
 RULES: dict[str, Callable[[str], str]] = {"paper": by_hash, "sorted": by_name}
 
 
-def check_name(name: str) -> None:
-    """Raises RequestError for what can name no split; whether a file of that name is there is found out later."""
+def fault_of(name: str) -> str:
+    """What must be given in place of what can name no split; empty where it can.
+
+    Whether there is a file of that name is found out later.
+    """
     fold = FOLD.fullmatch(name)
-    if name not in NAMED and not fold and not FILE.fullmatch(name):
-        raise unknown("split", name, NAMED, HINT)
     if fold and not (int(fold[2]) >= 2 and int(fold[1]) <= int(fold[2])):
-        raise RequestError(f"There is no {name}: of N folds, N at least 2, K goes from 1 to N.")
+        return "of N folds, N at least 2, a K from 1 to N"
+    return "" if fold or name in NAMED or FILE.fullmatch(name) else TAKEN
 
 
 def cut(ids: Sequence[str], counts: tuple[int, int, int], rule: str) -> Split:
@@ -96,7 +99,6 @@ def named(
     groups, parts: as in `PreparedSet`. Raises RequestError for a rule that there is not, or that the set does not
     allow.
     """
-    check_name(rule)
     if rule == "official":
         return _official(dataset, ids, groups, parts)
     if parts is not None and rule in RULES:
@@ -105,27 +107,40 @@ def named(
     if rule in RULES:
         if dataset in COUNTS:
             return cut(ids, COUNTS[dataset], rule)
-        return made(rule, ids, _shared_out(_ordered(ids, groups, RULES[rule]), SHARES))
+        return whole(made(rule, ids, _shared_out(_ordered(ids, groups, RULES[rule]), SHARES)))
     if rule == "seven_three":
         found = _shared_out(_ordered(ids, groups, by_hash), (0.7, 0, 0.3))
-        return made(rule, ids, found | {"validation": found["test"]}, selected_on="test")
+        return whole(made(rule, ids, found | {"validation": found["test"]}, selected_on="test"))
     if fold := FOLD.fullmatch(rule):
-        return made(rule, ids, _fold(_ordered(ids, groups, by_hash), int(fold[1]), int(fold[2])))
-    raise unknown("split", rule, NAMED, HINT)
+        return whole(made(rule, ids, _fold(_ordered(ids, groups, by_hash), int(fold[1]), int(fold[2]))))
+    raise unknown("split", rule, NAMED, "choose one of {names}, fold-K-of-N, or a file of ids per part")
 
 
-def made(rule: str, ids: Sequence[str], parts: Mapping[str, Sequence[int] | np.ndarray], **about: str) -> Split:
-    """Of positions for each part. Raises RequestError where a part is empty."""
+def made(
+    rule: str,
+    ids: Sequence[str],
+    parts: Mapping[str, Sequence[int] | np.ndarray],
+    *,
+    selected_on: str = "validation",
+) -> Split:
+    """Of positions for each part."""
     arrays = {part: np.asarray(parts[part], dtype=np.int64) for part in PARTS}
-    if empty := [part for part, positions in arrays.items() if not len(positions)]:
-        raise RequestError(
-            f"The split {rule} of {len(ids)} images leaves its {empty[0]} part empty; take more images, or another "
-            "--split."
-        )
     for positions in arrays.values():
         positions.setflags(write=False)
     lines = (f"{part}\t{each}\n" for part in PARTS for each in sorted(ids[at] for at in arrays[part]))
-    return Split(rule, **arrays, fingerprint=hashlib.sha256("".join(lines).encode()).hexdigest(), **about)
+    fingerprint = hashlib.sha256("".join(lines).encode()).hexdigest()
+    return Split(rule, arrays["train"], arrays["validation"], arrays["test"], selected_on, fingerprint)
+
+
+def whole(split: Split) -> Split:
+    """The split itself. Raises RequestError where one of its parts is empty."""
+    if empty := [part for part in PARTS if not len(getattr(split, part))]:
+        count = sum(len(getattr(split, part)) for part in PARTS)
+        raise RequestError(
+            f"The split {split.rule} of {count} images leaves its {empty[0]} part empty; take more images, or another "
+            "--split."
+        )
+    return split
 
 
 def torn(groups: Sequence[str] | None, parts: Mapping[str, Sequence[int] | np.ndarray]) -> list[str]:
@@ -158,7 +173,10 @@ def _shared_out(groups: list[list[int]], shares: tuple[float, float, float]) -> 
 
 def _fold(groups: list[list[int]], k: int, n: int) -> dict[str, list[int]]:
     """The k-th of n equal parts tests; of what follows it, in a circle, the first tenth validates."""
-    total, seen, before, test, after = sum(map(len, groups)), 0, [], [], []
+    total, seen = sum(map(len, groups)), 0
+    before: list[list[int]] = []
+    test: list[list[int]] = []
+    after: list[list[int]] = []
     for group in groups:
         fold, seen = int((seen + len(group) / 2) / total * n) + 1, seen + len(group)
         (before if fold < k else test if fold == k else after).append(group)
@@ -168,13 +186,13 @@ def _fold(groups: list[list[int]], k: int, n: int) -> dict[str, list[int]]:
 
 
 def _official(dataset: str, ids: Sequence[str], groups: Sequence[str] | None, parts: Sequence[str] | None) -> Split:
-    if parts is None:
-        other = f"; the data set {dataset}_official has them" if dataset in ("isic2018", "isic2017") else ""
+    if parts is None and dataset in ("isic2018", "isic2017"):
         raise RequestError(
-            f"{dataset} has no official parts{other}; give another --split."
-            if not other
-            else f"{dataset} is the training release alone{other}: run it with --dataset {dataset}_official."
+            f"{dataset} is the official training part alone; prepare {dataset}_official, and run with --dataset "
+            f"{dataset}_official."
         )
+    if parts is None:
+        raise RequestError(f"Nobody cut {dataset} into official parts; give another --split.")
     found = {part: [at for at, each in enumerate(parts) if each == part] for part in PARTS}
     if not found["validation"]:
         training = found["train"]
@@ -183,4 +201,4 @@ def _official(dataset: str, ids: Sequence[str], groups: Sequence[str] | None, pa
         found |= {part: [training[at] for at in shared[part]] for part in ("train", "validation")}
     if apart := torn(groups, found):
         raise RequestError(f"The official parts of {dataset} tear {len(apart)} groups apart, {apart[0]} among them.")
-    return made("official", ids, found)
+    return whole(made("official", ids, found))

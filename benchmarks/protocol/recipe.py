@@ -5,8 +5,8 @@ import sys
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from benchmarks.datasets.loading import LARGEST_SIZE, SMALLEST_SIZE
 from benchmarks.datasets import splits
+from benchmarks.datasets.loading import LARGEST_SIZE, SMALLEST_SIZE
 from results.errors import RequestError, unknown
 
 AUTHORS = "authors' released configuration (maklachur/AULUNet b82dc9a)"
@@ -50,11 +50,8 @@ def _wanted(name: str) -> str:
 
 def _check_value(name: str, value: Any) -> None:
     """Raises WrongSetting where a value of the right type lies out of its bounds."""
-    if name == "split":
-        try:
-            splits.check_name(value)
-        except RequestError as fault:
-            raise WrongSetting(name, f"is {value!r}: {str(fault)[0].lower()}{str(fault)[1:]}") from None
+    if name == "split" and (wanted := splits.fault_of(value)):
+        raise WrongSetting(name, f"is {value!r}; give {wanted}.")
     if name in WORDS and value not in WORDS[name]:
         raise WrongSetting(name, f"is {value!r}; give {_wanted(name)}.")
     if name in BOUNDS:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from benchmarks.datasets import loading
+from benchmarks.datasets import loading, splits
 from benchmarks.machine import available_memory, workers
 from benchmarks.measuring import step_memory
 from benchmarks.networks import registry
@@ -30,10 +30,12 @@ CURE = "choose a smaller --size or --batch, or a machine with more memory"
 def require(cells: Sequence[Cell], recipe: Recipe, device: torch.device, say: Callable[[str], object]) -> None:
     """Raises RequestError where the data set, or one training step of a network, does not fit the memory there is.
 
-    cells: of one data set that is prepared, or drawn. say: is told where as many cells as train side by side would not fit together.
+    cells: of one data set that is prepared, or drawn. say: is told where as many cells as train side by side would not
+    fit together.
     """
     dataset = cells[0].dataset
     images = loading.counted(dataset, recipe.size)
+    train = splits.COUNTS[dataset][0] if dataset in splits.COUNTS else images
     data = recipe.size**2 * (IMAGE * images + INDEX * TABLES)
     left = (available_memory() if device.type == "cpu" else torch.cuda.mem_get_info(device)[0]) - data
     if left < 0:
@@ -41,7 +43,7 @@ def require(cells: Sequence[Cell], recipe: Recipe, device: torch.device, say: Ca
             f"{dataset} at {recipe.size} px takes {_gb(data)} of memory, and {_gb(left + data)} are free; {CURE}."
         )
     names = [cell.network for cell in cells]
-    side_by_side, batch = min(workers(device), len(names)), min(recipe.batch, images)
+    side_by_side, batch = min(workers(device), len(names)), min(recipe.batch, train)
     if device.type != "cpu" or side_by_side * WIDEST * batch * recipe.size**2 < left:
         return
     for name in [each for each in dict.fromkeys(names) if registry.entry(each).accepts(recipe.size)]:
