@@ -50,7 +50,8 @@ def _datasets() -> Table:
     for name in loading.names():
         abouts = [store.described(store.cache_folder() / name / str(size)) for size in loading.prepared_sizes(name)]
         about = next((each for each in abouts if each is not None), None)
-        known = layout.of_known(name) if name in layout.known() else None
+        published = next((each for each in (name, f"{name}_official") if each in layout.known()), None)
+        known = layout.of_known(published) if published else None
         images = loading.counted(name, 8) if about or name in loading.OURS else "-"
         sizes = ", ".join(str(each.size) for each in abouts if each) or ("drawn" if name == "synthetic" else "not yet")
         texts = [getattr(about, key, None) or getattr(known, key, None) or "-" for key in ("citation", "licence")]

@@ -186,7 +186,7 @@ def _check_ids(part: Part, ids: Sequence[str], source: Path) -> None:
 def _role(path: PurePosixPath) -> str:
     """Image, mask or ignored."""
     stem = path.stem
-    if FOLDERS["ignored"].search(stem):
+    if any(FOLDERS["ignored"].search(each) for each in (stem, *path.parent.parts)):
         return "ignored"
     if MASK_ENDING.search(stem):
         return "mask"
