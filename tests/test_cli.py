@@ -43,7 +43,10 @@ def benchmarks(*arguments: str, **environment: str) -> subprocess.CompletedProce
         (["run", "--plugin", "nowhere.py"], "--plugin nowhere.py cannot be imported"),
         (["data", "isic2018", "--from", "nowhere.zip"], "nowhere.zip"),
         (["data", "isic2020"], "isic2020"),
-        (["list", "cats"], "There is no list of 'cats'; `list` takes one of networks, datasets, splits, suites, recipes, runs."),
+        (
+            ["list", "cats"],
+            "There is no list of 'cats'; `list` takes one of networks, datasets, splits, suites, recipes, runs.",
+        ),
         (["list", "network"], "did you mean networks?"),
         (["cite", "egeunet"], "There is no entry to cite for 'egeunet'; did you mean ege_unet"),
         (["rnu"], "Did you mean 'run'?"),

@@ -34,9 +34,7 @@ def test_unprepared_set_says_what_to_type(source: Path) -> None:
 
 def test_larger_size_asks_for_the_originals(source: Path) -> None:
     prepare(source, 32)
-    with pytest.raises(
-        datasets.NotPrepared, match=r"prepared at 32 pixels.*data isic2018 --from PATH --size 33"
-    ):
+    with pytest.raises(datasets.NotPrepared, match=r"prepared at 32 pixels.*data isic2018 --from PATH --size 33"):
         datasets.load("isic2018", 33)
 
 
@@ -142,7 +140,7 @@ def test_cache_folder_by_default_is_the_users(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_unknown_names() -> None:
-    with pytest.raises(datasets.NotPrepared, match="ham10000 is not prepared; type: python -m benchmarks data ham10000 --from"):
+    with pytest.raises(datasets.NotPrepared, match="ham10000 is not prepared; type: python -m benchmarks data ham"):
         datasets.load("ham10000")
     with pytest.raises(
         RequestError, match=r"no data set 'clinic'; prepare your own with `python -m benchmarks data cl"

@@ -248,7 +248,7 @@ def _show_plan(plan: "Plan", recipe: str, session: Session) -> None:
 
 
 def _show_means(cells: "list[Cell]", root: Path, session: Session) -> None:
-    """Mean and standard deviation over seeds of what this request now has, one line per network."""
+    """Mean and standard deviation over seeds of what this request now has, one line per network and recipe."""
     from results.metrics import METRICS
     from results.runs import load_runs, of_one_identity
 
@@ -256,9 +256,9 @@ def _show_means(cells: "list[Cell]", root: Path, session: Session) -> None:
     runs, _ = of_one_identity([run for run in load_runs(root, large=False).runs if run.cell in wanted])
     if not runs:
         return
-    table = Table("data set", "network", "n", *(f"{metric.own_heading} %" for metric in METRICS))
-    for key in dict.fromkeys((cell.dataset, cell.network) for cell in cells):
-        mine = [run.metrics for run in runs if (run.cell.dataset, run.cell.network) == key]
+    table = Table("data set", "recipe", "network", "n", *(f"{metric.own_heading} %" for metric in METRICS))
+    for key in dict.fromkeys((cell.dataset, cell.recipe, cell.network) for cell in cells):
+        mine = [run.metrics for run in runs if (run.cell.dataset, run.cell.recipe, run.cell.network) == key]
         if mine:
             shown = (_mean_and_spread([metrics[metric.name] for metrics in mine]) for metric in METRICS)
             table.add_row(*key, str(len(mine)), *shown)

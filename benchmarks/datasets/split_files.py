@@ -17,7 +17,9 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from benchmarks.datasets.judging import listed
 from benchmarks.datasets.splits import PARTS, Split, made, torn
@@ -28,6 +30,7 @@ from results.errors import RequestError
 FOLDER = "splits"
 SUFFIXES = (".csv", ".json", ".tsv")
 _PARTS = {part: part for part in PARTS} | {"val": "validation", "valid": "validation", "training": "train"}
+Ids = Annotated[tuple[str, ...], Field(strict=False)]  # JSON has lists
 _read: dict[str, "Parts"] = {}
 """By name: what this process has read."""
 
@@ -37,9 +40,9 @@ class Parts(Document):
 
     CURE = "put the file back that it was made of, or give that with --split"
     format: int
-    train: tuple[str, ...]
-    validation: tuple[str, ...] = ()
-    test: tuple[str, ...]
+    train: Ids
+    validation: Ids = ()
+    test: Ids
 
 
 def is_file(text: str) -> bool:

@@ -128,6 +128,13 @@ class Block:
     reference_only: bool = False  # published values belong to another data set and are shown for reference only
     note: str = ""
 
+    @property
+    def published(self) -> bool:
+        """Whether any number of this block was published; none was on a user's own data."""
+        return any(
+            each.published is not None or each.unreadable for row in self.rows for each in row.comparisons.values()
+        )
+
 
 @dataclass(frozen=True)
 class PaperTable:
@@ -243,6 +250,7 @@ def _block(name: str, dataset: str, recipe: str, evidence: Evidence) -> Block:
     kept = rows if paper else [row for row in rows if row.runs or row.failures]
     reference_only = dataset in REFERENCE_ONLY
     notes = [] if paper else _settings(kept)
+    notes += [] if paper else _of_own_data(kept)
     if reference_only:
         notes.append(f"Published numbers are those on {DATASETS[REFERENCE_ONLY[dataset]]}, for reference only.")
     if len(kept) < len(rows):
@@ -256,6 +264,15 @@ def _settings(rows: list[Row]) -> list[str]:
     units = {"size": "px", "epochs": "epochs", "batch": "images per batch"}
     said = [f"{settings[name]} {unit}" for name, unit in units.items() if name in settings]
     return [f"Trained with {', '.join(said)}."] if said else []
+
+
+def _of_own_data(rows: list[Row]) -> list[str]:
+    """Name, citation and licence of a data set that has them on record."""
+    data = next((run.config.data for row in rows for run in row.runs if run.config.data), None)
+    if data is None:
+        return []
+    texts = {"Data set": data.label, "Cite": data.citation, "Licence": data.licence}
+    return [f"{word}: {text.removesuffix('.')}." for word, text in texts.items() if text]
 
 
 def _row(name: str, line: Line, recipe: str, evidence: Evidence) -> Row:

@@ -5,6 +5,7 @@ from reports.tables.beyond import beyond_grids
 from reports.tables.counts import counts_grid
 from reports.tables.definitions import definition_grids
 from reports.tables.efficiency import efficiency_grids
+from reports.tables.folds import fold_grids
 from reports.tables.grid import Grid
 from reports.tables.pairs import pair_grids
 from reports.tables.paper import paper_grids
@@ -17,6 +18,7 @@ def all_grids(findings: Findings) -> dict[str, list[Grid]]:
     """Every table of the report by file stem; what has nothing to show has no grids."""
     return {
         **{name: paper_grids(name, table) for name, table in findings.tables.items()},
+        "folds": fold_grids(findings),
         "beyond": beyond_grids(findings),
         "counts": [counts_grid(findings)],
         "published_pairs": [published_pairs_grid(findings)],

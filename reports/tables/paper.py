@@ -1,6 +1,7 @@
 """Tables 1 to 3: published beside measured, the difference and the verdict."""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 from reports.comparison.join import COUNTS, Block, Comparison, CountComparison, PaperTable, Row
 from reports.comparison.names import DAGGER, DOUBLE_DAGGER_NOTE
@@ -25,6 +26,7 @@ HOW_TO_READ = (
     "Percent; measured: mean ± standard deviation over seeds (number of seeds); difference: measured - published, in "
     "points; bold: best of its column."
 )
+HOW_TO_READ_OWN = "Percent; mean ± standard deviation over seeds (number of seeds); bold: best of its column."
 
 
 def paper_grids(name: str, filled: PaperTable) -> list[Grid]:
@@ -59,7 +61,7 @@ def _paper_grid(name: str, filled: PaperTable, block: Block) -> Grid:
     ]
     context = {"dataset": block.dataset, "recipe": block.recipe}
     title = f"{filled.name}: {block.title}"
-    return Grid(
+    grid = Grid(
         slug(name, block.dataset, block.recipe),
         title,
         f"{filled.caption} {HOW_TO_READ}",
@@ -67,6 +69,27 @@ def _paper_grid(name: str, filled: PaperTable, block: Block) -> Grid:
         rows,
         _notes(block, filled.metrics),
         context,
+    )
+    return grid if block.published else _measured_only(grid, block)
+
+
+def _measured_only(grid: Grid, block: Block) -> Grid:
+    """Without the columns and notes of published numbers, where there are none; machines still read the words."""
+    gone = [column.key.endswith(("_published", "_difference", "_verdict")) for column in grid.columns]
+    rows = []
+    for row in grid.rows:
+        data: dict[str, object] = {}
+        for column, cell in zip(grid.columns, row.cells, strict=True):
+            data |= cell.data if cell.data is not None else {column.key: cell.text}
+        kept = [cell for cell, left in zip(row.cells, gone, strict=True) if not left]
+        rows.append(replace(row, cells=[replace(kept[0], data=data), *(replace(cell, data={}) for cell in kept[1:])]))
+    return replace(
+        grid,
+        title=f"Measured: {block.title}",
+        caption=f"Networks on a data set without published numbers. {HOW_TO_READ_OWN}",
+        columns=[column for column, left in zip(grid.columns, gone, strict=True) if not left],
+        rows=rows,
+        notes=grid.notes[:-1],
     )
 
 
