@@ -258,3 +258,9 @@ def test_the_published_ids_are_known_by_their_checksum(monkeypatch):
         part = layout.of_known(f"isic{year}_official").part[0]
         ids = archives.manifest(f"isic{year}")
         assert (len(ids), matching.ids_checksum(ids)) == (part.count, part.sha256)
+
+
+def test_a_known_set_has_one_label_in_its_layout_and_in_tables():
+    from reports.comparison.names import DATASETS
+
+    assert {name: layout.of_known(name).label for name in layout.known()}.items() <= DATASETS.items()
