@@ -278,4 +278,4 @@ def test_a_set_arrives_whole_on_a_machine_that_does_not_know_it(tmp_path, monkey
     sent.arrive()
     there = datasets.load("clinic", SIZE)
     assert (there.groups, there.data.label) == (here.groups, "A")
-    assert there.split("paper").fingerprint == here.split("paper").fingerprint
+    assert there.split("seven_three").fingerprint == here.split("seven_three").fingerprint
