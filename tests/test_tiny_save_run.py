@@ -235,6 +235,7 @@ def test_a_config_is_this_and_nothing_else(done):
             "data": {"soft_share": 0.25},
             "split": {
                 "rule": "paper",
+                "fingerprint": datasets.load("synthetic", SIZE).split("paper").fingerprint,
                 "selected_on": "validation",
                 "scored_on": "test",
                 "sizes": {"train": 64, "validation": 16, "test": 32},

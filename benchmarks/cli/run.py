@@ -175,7 +175,7 @@ def _requests(asked: Asked, options: "dict[str, int | None]") -> "list[tuple[Rec
         suite = suites.on(files.suite(name), asked.datasets)
         load_plugins(list(suite.plugins))
         names = _networks(asked.networks, suite)
-        start = files.recipe(asked.recipe or suite.recipe)
+        start = files.recipe(suite.recipe if asked.recipe is None else asked.recipe)
         for rule in _splits(asked.split):
             recipe = settings.changed(start, asked.changes or [], split=rule, **options)
             cells = suites.cells(suite, recipe.name, names, _seeds(asked.seeds, suite))
