@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from benchmarks import machine
+from benchmarks import datasets, machine
 from benchmarks.datasets import PreparedSet, splits
 from benchmarks.networks.identity import identity
 from benchmarks.objectives import losses
