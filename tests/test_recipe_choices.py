@@ -75,7 +75,8 @@ def test_what_does_not_go_together_is_refused():
 def test_each_loss_prefers_the_truth_and_is_the_same_side_by_side(name, data):
     loss, masks = chosen.loss(name), (torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(1)) > 0.5).float()
     right = loss(8 * masks - 4, masks)
-    assert right.ndim == 0 and right < loss(4 - 8 * masks, masks)
+    assert right.ndim == 0
+    assert right < loss(4 - 8 * masks, masks)
     recipe = RECIPE.changed(loss=name, epochs=1)
     both, one = trained((1, 2), recipe, data), trained((2,), recipe, data)
     assert both.progress[1].history[0]["train_loss"] == pytest.approx(
@@ -105,9 +106,14 @@ def test_a_chosen_loss_takes_its_place_in_deep_supervision_and_nowhere_else():
 def test_colours_and_flips_are_drawn_by_seed_and_epoch_and_leave_order_alone():
     mine, again = (draw_epoch(1, 2, 400, 8, True, "colour_flips")[0] for _ in range(2))
     papers = draw_epoch(1, 2, 400, 8, True)[0]
-    assert np.array_equal(mine.colour, again.colour) and np.array_equal(mine.order, papers.order)
-    assert set(np.unique(mine.rot90_flip)) == {0, 1, 2} and not mine.rotation.any() and papers.colour.size == 0
-    assert mine.colour.min() >= np.float32(0.8) and mine.colour.max() <= 1.2 and mine.colour.shape == (50, 8, 3)
+    assert np.array_equal(mine.colour, again.colour)
+    assert np.array_equal(mine.order, papers.order)
+    assert set(np.unique(mine.rot90_flip)) == {0, 1, 2}
+    assert not mine.rotation.any()
+    assert papers.colour.size == 0
+    assert mine.colour.min() >= np.float32(0.8)
+    assert mine.colour.max() <= 1.2
+    assert mine.colour.shape == (50, 8, 3)
     images = 255 * torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(1))
     assert torch.allclose(coloured(images, torch.ones(2, 3)), images)
     assert torch.allclose(coloured(images, torch.tensor([0.5, 1, 1]).expand(2, 3)), images / 2)
@@ -167,7 +173,8 @@ def test_averages_follow_the_weights_and_are_what_is_kept(data):
 def test_settings_that_an_older_run_did_not_record_are_the_defaults():
     now = asdict(RECIPES["quick"])
     older = {name: value for name, value in now.items() if name not in ("loss", "ema", "patience", "warm_up")}
-    assert save_run._agree(older, now) and not save_run._agree(older, now | {"ema": 0.5})
+    assert save_run._agree(older, now)
+    assert not save_run._agree(older, now | {"ema": 0.5})
     assert not save_run._agree(older | {"lr": 1.0}, now)
 
 
@@ -186,7 +193,8 @@ class Demanding(nn.Module):
 @pytest.mark.parametrize("seeds", [(1,), (1, 2)])
 def test_a_network_of_one_size_trains_among_others(seeds, data):
     entry = tiny_network.registered("fixed", builder=Demanding, fixed_size=12)
-    assert entry.sizes == "any, resampled to 12 px" and "Works at 12 px" in entry.deviations[-1]
+    assert entry.sizes == "any, resampled to 12 px"
+    assert "Works at 12 px" in entry.deviations[-1]
     replicas = Replicas("fixed", seeds, RECIPE.changed(epochs=1), CPU)
     train(replicas, data, lambda each: None, Event())
     assert replicas.logits(torch.zeros(2, 3, 8, 8), replicas.best).shape == (len(seeds), 2, 1, 8, 8)
