@@ -6,13 +6,14 @@ the rest is rendered.
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
 
 from results import complexity, leakage, profiles
+from results import external as external_scores
 from results.errors import Damaged, Problem
 from results.files import own_or_packaged
 from results.published import TABLES, BeyondTable, Contradictions, Documented, Printed, PublishedTable
@@ -50,6 +51,8 @@ class Evidence:
     documented: list[Documented]
     leakage: Leakage
     problems: list[Problem]
+    external: list[external_scores.Scored] = field(default_factory=list)
+    """Scores of stored weights on other data sets."""
 
     @cached_property
     def _by_network(self) -> dict[tuple[str, str, str], list[Run]]:
@@ -75,9 +78,13 @@ def load_everything(root: Path) -> Evidence:
     counts = _complexity(root, problems)
     runs, mixed = of_one_identity(stored.runs)
     problems += mixed
+    alike = _scored_alike(runs, problems)
+    elsewhere, damaged = external_scores.load(root, alike)
+    problems += damaged
     return Evidence(
         root=root,
-        runs=_scored_alike(runs, problems),
+        runs=alike,
+        external=elsewhere,
         failures=stored.failures,
         published={name: _published(name, set(counts), problems) for name in TABLES},
         beyond=_beyond(problems),

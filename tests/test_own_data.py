@@ -258,3 +258,24 @@ def test_the_published_ids_are_known_by_their_checksum(monkeypatch):
         part = layout.of_known(f"isic{year}_official").part[0]
         ids = archives.manifest(f"isic{year}")
         assert (len(ids), matching.ids_checksum(ids)) == (part.count, part.sha256)
+
+
+def test_a_known_set_has_one_label_in_its_layout_and_in_tables():
+    from reports.comparison.names import DATASETS
+
+    assert {name: layout.of_known(name).label for name in layout.known()}.items() <= DATASETS.items()
+
+
+def test_a_set_arrives_whole_on_a_machine_that_does_not_know_it(tmp_path, monkeypatch):
+    from benchmarks.datasets.transfer import Shipped, is_prepared
+
+    text = b'label = "A"\n[groups]\nfile = "v.csv"\nid = "image"\ngroup = "patient"'
+    here = prepared(files("images/{}.png", "masks/{}.png") | {"v.csv": groups(), "clinic.toml": text}, tmp_path)
+    sent = Shipped.of(here)
+    assert is_prepared("clinic", SIZE)
+    monkeypatch.setenv("LESION_BENCHMARKS_CACHE", str(tmp_path / "of another machine"))
+    assert not is_prepared("clinic", SIZE)
+    sent.arrive()
+    there = datasets.load("clinic", SIZE)
+    assert (there.groups, there.data.label) == (here.groups, "A")
+    assert there.split("seven_three").fingerprint == here.split("seven_three").fingerprint

@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from benchmarks.cli import check, cite, data, listing, measure, report, run
+from benchmarks.cli import check, cite, data, evaluate, listing, measure, report, run
 from benchmarks.cli.foreign import SCRIPT
 from benchmarks.cli.options import Command, RecipeCommand
 from benchmarks.cli.session import Session
@@ -21,6 +21,7 @@ app = typer.Typer(
     "Exit codes: 0 fine, 1 a check or a training failed, 2 the request or the data is wrong, 130 stopped or paused.",
 )
 app.command(cls=RecipeCommand)(run.run)
+app.command(cls=Command)(evaluate.evaluate)
 app.command(cls=Command)(report.report)
 app.command(cls=Command)(check.check)
 app.command(cls=Command)(data.data)

@@ -155,7 +155,7 @@ def _unit(pictures: np.ndarray, centred: bool = True) -> np.ndarray:
 def near_duplicates(prepared: PreparedSet) -> list[dict]:
     """The rows of results/near_duplicates.csv for a data set under every split rule (results.leakage.PAIR_COLUMNS)."""
     pictures, rows = Pictures(prepared.images), []
-    for rule in splits.RULES:
+    for rule in _rules(prepared):
         split = prepared.split(rule)
         part = dict.fromkeys(split.train.tolist(), "train") | dict.fromkeys(split.validation.tolist(), "validation")
         searched: dict[str, object] = {
@@ -169,6 +169,11 @@ def near_duplicates(prepared: PreparedSet) -> list[dict]:
         if not found:
             rows.append({**searched, "kind": NONE, "threshold": THRESHOLDS[NONE]})
     return rows
+
+
+def _rules(prepared: PreparedSet) -> list[str]:
+    """Under which the pairs are counted."""
+    return list(splits.RULES) if prepared.parts is None else [prepared.default_split]
 
 
 def _row(pair: Pair, ids: Sequence[str], part: str) -> dict:
@@ -188,7 +193,7 @@ def _row(pair: Pair, ids: Sequence[str], part: str) -> dict:
 def counted(prepared: PreparedSet, rows: Sequence[dict]) -> list[str]:
     """One sentence per split rule: how many test images have such a pair, by kind."""
     sentences = []
-    for rule in splits.RULES:
+    for rule in _rules(prepared):
         kinds = {
             kind: len({row["test_id"] for row in rows if (row["split"], row["kind"]) == (rule, kind)})
             for kind in (NEAR_DUPLICATE, SAME_LESION)

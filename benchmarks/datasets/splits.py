@@ -72,7 +72,7 @@ def fault_of(name: str) -> str:
     """
     fold = FOLD.fullmatch(name)
     if fold and not (int(fold[2]) >= 2 and int(fold[1]) <= int(fold[2])):
-        return "of N folds, N at least 2, a K from 1 to N"
+        return "a K from 1 to N, of N folds, N at least 2"
     return "" if fold or name in NAMED or FILE.fullmatch(name) else TAKEN
 
 

@@ -23,6 +23,8 @@ class Shipped:
     fingerprint: str
     origin: dict
     """What prepared.json says of where it comes from."""
+    groups: tuple[str, ...] | None = None
+    parts: tuple[str, ...] | None = None
 
     @classmethod
     def of(cls, prepared: store.PreparedSet) -> "Shipped":
@@ -36,6 +38,8 @@ class Shipped:
             prepared.masks,
             prepared.fingerprint,
             {key: value for key, value in about.items() if key not in MEASURED},
+            prepared.groups,
+            prepared.parts,
         )
 
     def arrive(self) -> None:
@@ -48,13 +52,16 @@ class Shipped:
             if store.described(folder) is not None:
                 return
             pictures = zip(self.images, self.masks, strict=True)
-            arrived = store.write(folder, self.name, self.size, self.ids, pictures, self.origin)
+            known = {"groups": self.groups, "parts": self.parts}
+            arrived = store.write(folder, self.name, self.size, self.ids, pictures, self.origin, **known)
         if arrived.fingerprint != self.fingerprint:
             raise RequestError(f"{folder} has received other pixels than were sent; delete it and run again.")
 
 
 def is_prepared(name: str, size: int) -> bool:
     """Whether this machine has the data set at that size, or could make it from a larger one."""
+    if name not in loading.names():
+        return False
     try:
         loading.load(name, size)
     except loading.NotPrepared:

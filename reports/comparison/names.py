@@ -4,7 +4,19 @@ from collections.abc import Iterable
 
 from results.catalogue import BEYOND, NETWORKS
 
-DATASETS = {"isic2017": "ISIC2017", "isic2018": "ISIC2018", "ph2": "PH2", "synthetic": "Synthetic lesions"}
+DATASETS = {
+    "isic2016": "ISIC2016",
+    "isic2017": "ISIC2017",
+    "isic2017_official": "ISIC2017 (official parts)",
+    "isic2018": "ISIC2018",
+    "isic2018_official": "ISIC2018 (official parts)",
+    "ph2": "PH2",
+    "ham10000": "HAM10000",
+    "kvasir_seg": "Kvasir-SEG",
+    "cvc_clinicdb": "CVC-ClinicDB",
+    "busi": "BUSI",
+    "synthetic": "Synthetic lesions",
+}
 REFERENCE_ONLY = {"synthetic": "isic2018"}  # data without published numbers -> data whose numbers are shown instead
 
 DAGGER = "†"  # behind the label of a network that is our interpretation of the paper

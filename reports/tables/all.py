@@ -5,6 +5,7 @@ from reports.tables.beyond import beyond_grids
 from reports.tables.counts import counts_grid
 from reports.tables.definitions import definition_grids
 from reports.tables.efficiency import efficiency_grids
+from reports.tables.external import external_grids
 from reports.tables.folds import fold_grids
 from reports.tables.grid import Grid
 from reports.tables.pairs import pair_grids
@@ -19,6 +20,7 @@ def all_grids(findings: Findings) -> dict[str, list[Grid]]:
     return {
         **{name: paper_grids(name, table) for name, table in findings.tables.items()},
         "folds": fold_grids(findings),
+        "external": external_grids(findings),
         "beyond": beyond_grids(findings),
         "counts": [counts_grid(findings)],
         "published_pairs": [published_pairs_grid(findings)],

@@ -26,6 +26,12 @@ WRAPPERS = (
     *("net", "params", "weights", "module", "student", "params_ema", "ema"),
 )
 """Under which a file keeps its weights, those first that count where there are several."""
+MAMBALITE = "MambaLiteUNet's released file, trained on"
+RELEASED = {
+    "c0bbb324911b84299acb5ac493fec2be3c03220dbb1c0cc10064f1a029c01191": f"{MAMBALITE} ISIC2017",
+    "047879e8118b16fd842e4dc30195b0af984f99127a0d93310a2452ce8c1a6dc3": f"{MAMBALITE} ISIC2018",
+}
+"""Files that authors released, by their SHA-256."""
 DEEPEST = 5  # wrappers in wrappers
 AGAIN = "download it again"
 ELSEWHERE = "where its authors' code is, save torch.save(network.state_dict(), FILE) and load that"
