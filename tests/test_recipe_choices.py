@@ -67,7 +67,7 @@ def test_what_does_not_go_together_is_refused():
         Recipe(epochs=4, warm_up=4)
     with pytest.raises(RequestError, match='augmentation is "colour_flips" while augment is false'):
         Recipe(augmentation="colour_flips", augment=False)
-    with pytest.raises(RequestError, match='loss is .*; give "bce_dice" or "dice" or "focal"'):
+    with pytest.raises(RequestError, match=r'loss is .*; give "bce_dice" or "dice" or "focal"'):
         Recipe(loss="dise")
 
 
@@ -123,7 +123,7 @@ def test_a_seed_stops_by_itself_whoever_trains_beside_it(data):
     recipe = RECIPE.changed(patience=1, lr=0.5, epochs=12, ema=0.3)
     both = trained((1, 2, 3), recipe, data)
     lengths = [len(each.own_history) for each in both.progress]
-    assert len(set(lengths)) > 1 and min(lengths) < 12, "the seeds must stop apart for this test to say something"
+    assert min(lengths) < max(lengths), "the seeds must stop apart for this test to say something"
     for k, seed in enumerate((1, 2, 3)):
         alone = trained((seed,), recipe, data)
         assert len(alone.progress[0].history) == lengths[k]

@@ -1,4 +1,4 @@
-"""The learning rate of each epoch, in closed form: it depends on the epoch's number alone, so that a run can be resumed.
+"""The learning rate of each epoch, in closed form: it follows from the number of the epoch, so that runs can resume.
 
 All start at `lr`, none goes below `eta_min` (but the warm-up), and each counts its epochs from the end of the warm-up.
 """

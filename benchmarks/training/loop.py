@@ -32,7 +32,8 @@ def train(replicas: Replicas, data: Data, after_epoch: Callable[[Replicas], None
     """Train from where the replicas stand to the recipe's last epoch, keeping each one's best weights.
 
     The best epoch is the one of lowest validation loss. A replica whose loss is not finite is marked in its progress
-    and the others go on, until none is left; likewise one whose patience is at an end. Raises Interrupted when `stop` is set.
+    and the others go on, until none is left; likewise one whose patience is at an end. Raises Interrupted when `stop`
+    is set.
     """
     step = replicas.step_on(data.train)
     for epoch in range(replicas.epoch + 1, replicas.recipe.epochs + 1):

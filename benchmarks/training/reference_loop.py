@@ -75,7 +75,7 @@ class ReferenceLoop:
     ) -> None:
         if recipe.ema or recipe.patience or (recipe.augment and recipe.augmentation != "paper"):
             raise RequestError(
-                "The reference loop knows no ema, patience or other augmentation than the paper's; leave them out of the "
+                "The reference loop knows no ema, no patience and no colour_flips; leave them out of the "
                 "recipe to measure speed."
             )
         self.seed, self.recipe, self.device = seed, recipe, device

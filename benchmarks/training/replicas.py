@@ -214,10 +214,12 @@ class Replicas:
         self, data: ImageStore, order: Tensor, rot90_flip: Tensor, rotation: Tensor, colour: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """Images (R, B, 3, H, W) and masks (R, B, 1, H, W) of what each replica drew: `augmented`, then `coloured`."""
-        augmented = ImageStore.augmented
         if self.engine.kernels:
             from benchmarks.training.kernels.batches import augmented
-        images, masks = augmented(data, order, rot90_flip, rotation)
+
+            images, masks = augmented(data, order, rot90_flip, rotation)
+        else:
+            images, masks = data.augmented(order, rot90_flip, rotation)
         return (coloured(images, colour) if colour is not None and colour.shape[-1] else images), masks
 
     def step_on(self, data: ImageStore) -> Step:
