@@ -198,4 +198,4 @@ def test_a_captured_step_draws_what_an_eager_one_draws():
     replicas, store = Replicas("aulunet_v3", (1, 2), recipe, CPU), ImageStore(IMAGES, MASKS, CPU)
     drawn = list(islice(steps_of(replicas, len(store), 1), WARM_UP))
     assert all(isinstance(each, Drawn) and each.order.shape == (2, 4) for each in drawn)
-    assert list(Drawn._fields) == list(replicas.step_on(store).__code__.co_varnames[:4])
+    assert list(Drawn._fields) == list(replicas.step_on(store).__code__.co_varnames[:5])

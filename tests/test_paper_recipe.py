@@ -27,6 +27,12 @@ PAPER = {  # field: (value, source)
     "eta_min": (1e-5, CONFIG),
     "augment": (True, TRANSFORMS),
     "precision": ("fp32", CONFIG + ": no mixed precision"),
+    "loss": ("bce_dice", CONFIG),
+    "augmentation": ("paper", TRANSFORMS),
+    "schedule": ("cosine", CONFIG),
+    "warm_up": (0, CONFIG + ": none"),
+    "patience": (0, CONFIG + ": all epochs are trained"),
+    "ema": (0.0, CONFIG + ": none"),
     "split": ("paper", "the sizes are the paper's; the order by SHA-256 is ours, because theirs cannot be recovered"),
 }
 CHANGED = {  # what the other recipes change, and nothing else

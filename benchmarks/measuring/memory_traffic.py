@@ -59,10 +59,10 @@ def of_step(network: str, seeds: tuple[int, ...], recipe: Recipe) -> Traffic:
     meta, shape = torch.device("meta"), (recipe.batch, recipe.size, recipe.size)
     store = ImageStore(np.zeros((*shape, 3), np.uint8), np.zeros(shape, np.uint8), meta)
     replicas = Replicas(network, seeds, recipe, meta)
-    order, rot90_flip, rotation, objective = next(steps_of(replicas, recipe.batch, 1))
+    order, rot90_flip, rotation, objective, colour = next(steps_of(replicas, recipe.batch, 1))
     _ = store.rot90_flip, store.rotation  # made once, not in each step
     with _Operations() as count:
-        replicas.losses(*store.augmented(order, rot90_flip, rotation), objective).sum().backward()
+        replicas.losses(*replicas.batch(store, order, rot90_flip, rotation, colour), objective).sum().backward()
     updated = sum(each.nbytes for each in replicas.trained.values() if each.grad is not None)
     return Traffic(count.floor + ADAMW * updated, count.eager + ADAMW * updated)
 

@@ -129,9 +129,9 @@ def train_by_phase(group: Replicas, store: ImageStore, epoch: int, device: torch
             yield
         seconds[name] += now(device) - started
 
-    for order, rot90_flip, rotation, objective in steps_of(group, len(store), epoch):
+    for order, rot90_flip, rotation, objective, colour in steps_of(group, len(store), epoch):
         with phase("data"):
-            images, masks = group.batch(store, order, rot90_flip, rotation)
+            images, masks = group.batch(store, order, rot90_flip, rotation, colour)
         with phase("forward"):
             losses = group.losses(images, masks, objective)
         with phase("backward"):

@@ -66,6 +66,19 @@ class OneOf(Sizes):
         return f"{', '.join(front)} and {last}" if front else f"{last} px only"
 
 
+@dataclass(frozen=True)
+class ResampledTo(Sizes):
+    """Any side: images are resampled to this one, px, and logits back."""
+
+    size: int
+
+    def __call__(self, size: int) -> bool:
+        return True
+
+    def __str__(self) -> str:
+        return f"any, resampled to {self.size} px"
+
+
 def _is_name(name: Any) -> bool:
     """Whether it can be a word of the command line and, percent-encoded, a folder."""
     plain = isinstance(name, str) and name.isprintable() and name == name.strip()
@@ -101,6 +114,9 @@ class Entry:
     """Applied to images (B, 3, H, W) in the recipe's range before the network, in training and in evaluation."""
     accepts: Sizes = MultiplesOf(32)
     """Whether the network takes square images of a given size."""
+    fixed_size: int = 0
+    """The only side that the network takes, px, where the suite shall resample images for it and its logits back
+    (`benchmarks/networks/resampling.py`); it then takes part at every size, and says so among its deviations. 0: no."""
     official: Official | None = None
     """The authors' network, where they released one for this build."""
     library: str = ""
@@ -127,6 +143,15 @@ class Entry:
                 f"accepts of {self.name!r} is not a rule for sizes; give it MultiplesOf(32), OneOf(224) or another "
                 "benchmarks.networks.entry.Sizes."
             )
+
+        if type(self.fixed_size) is not int or self.fixed_size < 0:
+            raise RequestError(
+                f"fixed_size of {self.name!r} is {self.fixed_size!r}; give a side in pixels, such as 224"
+            )
+        if self.fixed_size:
+            said = f"Works at {self.fixed_size} px: images are resampled to it (bilinear, antialiased), logits back."
+            object.__setattr__(self, "accepts", ResampledTo(self.fixed_size))
+            object.__setattr__(self, "deviations", tuple(dict.fromkeys((*self.deviations, said))))
 
     @property
     def sizes(self) -> str:

@@ -19,6 +19,7 @@ from benchmarks.networks.dropout import give_streams
 from benchmarks.networks.entry import Entry
 from benchmarks.networks.official import files as weight_files
 from benchmarks.networks.paper import PAPER
+from benchmarks.networks.resampling import at_own_size
 from benchmarks.networks.seeding import undisturbed
 from results.errors import Damaged, RequestError, unknown
 
@@ -107,7 +108,8 @@ def build_for_training(name: str, size: int) -> nn.Module:
     if not chosen.accepts(size):
         raise RequestError(f"{name} takes {chosen.sizes}, not --size {size}; choose another size or network.")
     training_builder = chosen.training_builder
-    network = _built(chosen, partial(training_builder, size) if training_builder else chosen.builder)
+    at = chosen.fixed_size or size
+    network = _built(chosen, partial(training_builder, at) if training_builder else chosen.builder)
     give_streams(network)
     return network
 
@@ -126,7 +128,7 @@ def _built(chosen: Entry, builder: Callable[[], nn.Module]) -> nn.Module:
             f"its {lazy[0]} has no shape before the first forward, because its layer is lazy; give the layer its "
             "number of channels, or run the network once in the builder",
         )
-    return network
+    return at_own_size(network, chosen.fixed_size) if chosen.fixed_size else network
 
 
 def convert_official(name: str, state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:

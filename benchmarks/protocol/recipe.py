@@ -7,6 +7,8 @@ from typing import Any
 
 from benchmarks.datasets import splits
 from benchmarks.datasets.loading import LARGEST_SIZE, SMALLEST_SIZE
+from benchmarks.objectives import chosen
+from benchmarks.protocol import schedules
 from results.errors import RequestError, unknown
 
 AUTHORS = "authors' released configuration (maklachur/AULUNet b82dc9a)"
@@ -27,8 +29,16 @@ BOUNDS: dict[str, tuple[float, float, bool, str]] = {  # lowest, highest, whethe
     "beta2": (0, math.nextafter(1, 0), True, "from 0 to below 1"),
     "eps": (0, FINITE, False, "above 0 and finite"),
     "weight_decay": (0, FINITE, True, "of at least 0 and finite"),
+    "warm_up": (0, MOST, True, f"from 0 to {MOST} epochs"),
+    "patience": (0, MOST, True, f"from 0 (never) to {MOST} epochs"),
+    "ema": (0, math.nextafter(1, 0), True, "from 0 (off) to below 1"),
 }
-WORDS = {"precision": ("fp32", "bf16")}
+WORDS = {
+    "precision": ("fp32", "bf16"),
+    "loss": chosen.NAMES,
+    "augmentation": ("paper", "colour_flips"),
+    "schedule": tuple(schedules.SCHEDULES),
+}
 
 
 class WrongSetting(RequestError):
@@ -94,6 +104,22 @@ class Recipe:
     """Rule that cuts train, validation and test: "paper" (by SHA-256 of the id), "sorted" (by id), "official",
     "seven_three", "fold-K-of-N", or the name of a frozen file; see `benchmarks.datasets.splits`."""
 
+    loss: str = "bce_dice"
+    """What is minimised. "bce_dice": BCE + Dice, or the network's own objective where it has one. Others by name, see
+    `benchmarks.objectives.chosen`. Validation takes BCE + Dice for every network and recipe."""
+    augmentation: str = "paper"
+    """Which augmentation, where `augment` is true: "paper", or "colour_flips": a flip along a random axis (p 0.5), then
+    brightness, contrast and saturation each times a factor uniform in [0.8, 1.2)."""
+    schedule: str = "cosine"
+    """How the learning rate falls: "cosine" oscillates, "cosine_once" falls over all epochs, "poly" with power 0.9,
+    "step" to a tenth every t_max epochs, "constant"."""
+    warm_up: int = 0
+    """Epochs in which the learning rate first rises linearly, before the schedule begins."""
+    patience: int = 0
+    """Epochs without a lower validation loss after which a seed stops; 0: never."""
+    ema: float = 0.0
+    """Decay of a moving average of the weights, per step; it is what is validated and scored. 0: off."""
+
     def __post_init__(self) -> None:
         """Raises WrongSetting for a value of another type or out of its bounds."""
         for field in fields(self):
@@ -107,6 +133,12 @@ class Recipe:
         if self.eta_min > self.lr:
             fault = f"is {self.lr!r}, below eta_min, which is {self.eta_min!r}; give --set eta_min too, from 0 to lr."
             raise WrongSetting("lr", fault)
+        if self.warm_up >= self.epochs:
+            fault = f"is {self.warm_up}, and there are {self.epochs} epochs; give fewer than those."
+            raise WrongSetting("warm_up", fault)
+        if self.augmentation != "paper" and not self.augment:
+            fault = f'is "{self.augmentation}" while augment is false; leave one of them out.'
+            raise WrongSetting("augmentation", fault)
 
     @property
     def name(self) -> str:
@@ -123,8 +155,9 @@ class Recipe:
         return replace(self, **given)
 
     def lr_at(self, epoch: int) -> float:
-        """Learning rate of epoch 1, 2, ...: `CosineAnnealingLR` in closed form, oscillating beyond t_max."""
-        return self.eta_min + (self.lr - self.eta_min) * (1 + math.cos(math.pi * (epoch - 1) / self.t_max)) / 2
+        """Learning rate of epoch 1, 2, ..., in closed form."""
+        rates = schedules.Rates(self.lr, self.eta_min, self.t_max)
+        return schedules.rate(self.schedule, rates, epoch, self.epochs, self.warm_up)
 
 
 RECIPES = {

@@ -15,6 +15,7 @@ from benchmarks.datasets import PreparedSet
 from benchmarks.machine import full_precision, or_cpu, workers
 from benchmarks.networks import registry
 from benchmarks.networks.plugins import Unfit, described
+from benchmarks.objectives import chosen
 from benchmarks.protocol.recipe import Recipe
 from benchmarks.runner import save_run
 from benchmarks.runner.backlog import Backlog
@@ -170,6 +171,9 @@ def fit_to_train(cells: list[Cell], job: Job, outcome: Outcome) -> list[Cell]:
         mine, entry = [cell for cell in cells if cell.network == name], registry.entry(name)
         if not entry.accepts(job.recipe.size):
             outcome.errors.append((name, f"it takes {entry.sizes}, not --size {job.recipe.size}"))
+            continue
+        if wrong := chosen.fault(entry.objective, job.recipe.loss):
+            outcome.errors.append((name, wrong))
             continue
         try:
             stacked = job.device.type == "cuda" and len(mine) > 1

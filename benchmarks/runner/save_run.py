@@ -75,6 +75,8 @@ def can_begin(cell: Cell, prepared: PreparedSet, recipe: Recipe, root: Path, eng
 
 def _agree(before: Any, now: Any) -> bool:
     """Whether both say the same; what a run from before it was recorded does not say agrees with anything."""
+    if isinstance(before, dict) and before and "size" in before:
+        return asdict(Recipe()) | before == now
     if isinstance(before, Split) and before.fingerprint is None:
         return before == now.changed(fingerprint=None)
     return before == now
@@ -156,7 +158,7 @@ def finish(replicas: Replicas, cells: list[Cell], scores: Scores, root: Path) ->
     network = scored_network(replicas.name)
     for k, (cell, progress) in enumerate(zip(cells, replicas.progress, strict=True)):
         folder = cell.folder(root)
-        History(pd.DataFrame(progress.history)).write(folder / HISTORY)
+        History(pd.DataFrame(progress.own_history)).write(folder / HISTORY)
         if progress.failed_at is not None:
             reason = f"the loss of epoch {progress.failed_at} is not finite"
             given_up = GivenUp(epoch=progress.failed_at, reason=reason, files=seal.of_folder(folder))
@@ -187,7 +189,7 @@ def _report(config: Config, replicas: Replicas, k: int, counts: np.ndarray, para
         metrics=pooled(counts),
         per_image_mean=per_image_mean(counts),
         best_epoch=progress.best_epoch,
-        epochs=progress.epoch,
+        epochs=len(progress.own_history),
         validation_loss=progress.best_loss,
         parameters=parameters,
         seconds=round(progress.seconds, 3),

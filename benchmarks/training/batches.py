@@ -22,6 +22,9 @@ FIRST_ANGLE, LAST_ANGLE = 20, 79  # degrees, whole, counter-clockwise; section 4
 NO_CHANGE = 0
 ROT90_FLIPS = 8  # rot90 by k, k = 0..3, then a flip of axis 0 or 1
 OUTSIDE = -1
+COLOUR_FLIPS = "colour_flips"
+FLIPS = 2  # of the rows of `rot90_flip_table`, the first two after NO_CHANGE: without rot90
+FACTORS = (0.8, 1.2)  # of brightness, contrast and saturation
 
 
 def rot90_flip_table(size: int) -> np.ndarray:
@@ -47,9 +50,12 @@ class EpochDraws:
     rot90_flip: np.ndarray  # (steps, batch) rows of the rot90_flip table
     rotation: np.ndarray  # (steps, batch) rows of the rotation table
     objective: np.ndarray  # (steps, DRAWS) uniform in [0, 1), float32
+    colour: np.ndarray  # (steps, batch, 3) factors of `coloured`, float32; (steps, batch, 0) without
 
 
-def draw_epoch(seed: int, epoch: int, images: int, batch: int, augment: bool) -> list[EpochDraws]:
+def draw_epoch(
+    seed: int, epoch: int, images: int, batch: int, augment: bool, augmentation: str = "paper"
+) -> list[EpochDraws]:
     """The draws of one epoch, from the seed and its number alone: full batches, then the rest if it has two images.
 
     Returns at most two groups because steps of one shape are stacked; both together use every image at most once.
@@ -64,7 +70,11 @@ def draw_epoch(seed: int, epoch: int, images: int, batch: int, augment: bool) ->
         changed = augment_stream.random(images) < 0.5
         return np.where(changed, augment_stream.integers(1, 1 + number, images), NO_CHANGE)
 
-    rot90_flip, rotation = rows(ROT90_FLIPS), rows(LAST_ANGLE - FIRST_ANGLE + 1)
+    colours = augment and augmentation == COLOUR_FLIPS
+    rot90_flip, rotation = rows(FLIPS if colours else ROT90_FLIPS), rows(LAST_ANGLE - FIRST_ANGLE + 1)
+    colour = augment_stream.uniform(*FACTORS, (images, 3 if colours else 0)).astype(np.float32)
+    if colours:
+        rotation = np.zeros_like(rotation)
     if not augment:
         rot90_flip, rotation = np.zeros_like(rot90_flip), np.zeros_like(rotation)
     full = images // batch * batch
@@ -74,8 +84,22 @@ def draw_epoch(seed: int, epoch: int, images: int, batch: int, augment: bool) ->
         if width > 1 and part.stop > part.start:
             steps = slice(0, full // batch) if width == batch else slice(full // batch, None)
             drawn = [each[part].reshape(-1, width) for each in (order, rot90_flip, rotation)]
-            groups.append(EpochDraws(drawn[0], drawn[1], drawn[2], objective[steps]))
+            colours_of_part = colour[part].reshape(*drawn[0].shape, colour.shape[1])
+            groups.append(EpochDraws(drawn[0], drawn[1], drawn[2], objective[steps], colours_of_part))
     return groups
+
+
+def coloured(images: Tensor, factors: Tensor) -> Tensor:
+    """Images (..., 3, H, W) in [0, 255] with brightness, contrast and saturation times their factors (..., 3).
+
+    One after the other; contrast is around the mean of the image, saturation around the mean of a pixel's channels.
+    """
+    brightness, contrast, saturation = (each[..., None, None, None] for each in factors.to(images.dtype).unbind(-1))
+    images = images * brightness
+    middle = images.mean(dim=(-3, -2, -1), keepdim=True)
+    images = middle + (images - middle) * contrast
+    grey = images.mean(dim=-3, keepdim=True)
+    return (grey + (images - grey) * saturation).clamp(0, 255)
 
 
 class ImageStore:

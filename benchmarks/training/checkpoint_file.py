@@ -77,6 +77,7 @@ class StoredProgress(Document):
     images: Annotated[int, Field(ge=0, le=2**53)]
     history: tuple[StoredEpoch, ...] = Field(strict=False)
     failed_at: Ordinal | None
+    patience: Count = 0
 
     def progress(self) -> Progress:
         """As the trainer has it."""
@@ -88,7 +89,7 @@ class StoredProgress(Document):
         """What contradicts itself: everything but times and counts follows from the history."""
         if len(self.history) != self.epoch or any(row.epoch != k for k, row in enumerate(self.history, start=1)):
             return f"it stands at epoch {self.epoch}, and its history has {len(self.history)} epochs"
-        told = Progress(self.seed)
+        told = Progress(self.seed, patience=self.patience)
         for row in self.history:
             told.add(EpochRecord(**row.content()))
         for name in ("best_epoch", "best_loss", "failed_at"):

@@ -1,6 +1,7 @@
 """The state of replicas as tensors by name, and what is wrong with one that was read.
 
     now/NAME, best/NAME                          weights and buffers, present and of the best epoch
+    ema/NAME                                     moving average of a weight, where the recipe wants it
     exp_avg/NAME, exp_avg_sq/NAME, step/NAME     AdamW's moments of a parameter, and its count of steps
 
 A parameter that got no gradient has no moments. R is the number of replicas.
@@ -25,6 +26,7 @@ def stacks(replicas: Replicas) -> dict[str, Tensor]:
     """Every tensor of the training state by a name of its own, each (R, ...)."""
     found = {f"now/{name}": tensor.detach() for name, tensor in replicas.tensors().items()}
     found |= {f"best/{name}": tensor for name, tensor in replicas.best.items()}
+    found |= {f"ema/{name}": tensor for name, tensor in replicas.averages.items()}
     for name, parameter in replicas.trained.items():
         moments, shape = replicas.optimizer.state.get(parameter, {}), replicas.parameters[name].shape
         found |= {f"{moment}/{name}": moments[moment].view(shape) for moment in MOMENTS if moments}
@@ -40,6 +42,7 @@ def fault(replicas: Replicas, k: int, contents: Contents) -> str:
     initial = {name: stack[k].detach().cpu() for name, stack in replicas.tensors().items()}
     trained = [name for name in replicas.trained if any(f"{each}/{name}" in contents.tensors for each in PARTS)]
     wanted = {f"{part}/{name}": tensor for part in ("now", "best") for name, tensor in initial.items()}
+    wanted |= {f"ema/{name}": initial[name] for name in replicas.averages}
     wanted |= {f"{moment}/{name}": initial[name] for moment in MOMENTS for name in trained}
     wanted |= {f"step/{name}": STEP for name in trained}
     return (
@@ -91,6 +94,7 @@ def _not_finite(contents: Contents, parameters: Iterable[str], trained: Iterable
     if contents.progress.failed_at is not None:
         return ""
     finite = [f"{part}/{name}" for part in ("now", "best") for name in parameters]
+    finite += [name for name in contents.tensors if name.startswith("ema/")]
     finite += [f"exp_avg/{name}" for name in trained]
     for name in finite:
         if not torch.isfinite(contents.tensors[name]).all():

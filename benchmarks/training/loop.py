@@ -32,16 +32,17 @@ def train(replicas: Replicas, data: Data, after_epoch: Callable[[Replicas], None
     """Train from where the replicas stand to the recipe's last epoch, keeping each one's best weights.
 
     The best epoch is the one of lowest validation loss. A replica whose loss is not finite is marked in its progress
-    and the others go on, until none is left. Raises Interrupted when `stop` is set.
+    and the others go on, until none is left; likewise one whose patience is at an end. Raises Interrupted when `stop`
+    is set.
     """
     step = replicas.step_on(data.train)
     for epoch in range(replicas.epoch + 1, replicas.recipe.epochs + 1):
-        if all(progress.failed_at for progress in replicas.progress):
+        if all(progress.over for progress in replicas.progress):
             return
         started = time.perf_counter()
         train_losses = train_epoch(replicas, data.train, epoch, stop, step).tolist()
         replicas.eager_because = getattr(step, "refusal", None)
-        losses, pixel_counts = evaluate(replicas, data.validation, replicas.tensors())
+        losses, pixel_counts = evaluate(replicas, data.validation, replicas.selectable())
         rows = _rows(replicas, epoch, train_losses, losses, pixel_counts)
         seconds = time.perf_counter() - started
         improved = []
@@ -70,19 +71,21 @@ def train_epoch(replicas: Replicas, data: ImageStore, epoch: int, stop: Event, s
 
 
 class Drawn(NamedTuple):
-    """All that one step of R replicas draws: positions, rows of the two tables of `ImageStore`, (R, B), and the
-    objective's uniform numbers, (R, DRAWS)."""
+    """All that one step of R replicas draws: positions, rows of the two tables of `ImageStore`, (R, B), the objective's
+    uniform numbers, (R, DRAWS), and factors of colour, (R, B, 3) or (R, B, 0)."""
 
     order: Tensor
     rot90_flip: Tensor
     rotation: Tensor
     objective: Tensor
+    colour: Tensor
 
 
 def steps_of(replicas: Replicas, images: int, epoch: int) -> Iterator[Drawn]:
     """What each step of an epoch over so many images draws, on the device: full batches, then the rest."""
     recipe = replicas.recipe
-    draws = [draw_epoch(each.seed, epoch, images, recipe.batch, recipe.augment) for each in replicas.progress]
+    how = images, recipe.batch, recipe.augment, recipe.augmentation
+    draws = [draw_epoch(each.seed, epoch, *how) for each in replicas.progress]
     for same_width in zip(*draws, strict=True):
         stacked = (np.stack([getattr(each, name) for each in same_width], axis=1) for name in Drawn._fields)
         yield from map(Drawn, *(torch.from_numpy(each).to(replicas.device) for each in stacked))

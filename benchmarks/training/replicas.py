@@ -21,9 +21,11 @@ from torch.utils._pytree import tree_map
 
 from benchmarks.networks import registry
 from benchmarks.networks.seeding import seeded, undisturbed
+from benchmarks.objectives import chosen
 from benchmarks.objectives.losses import Objective
 from benchmarks.protocol.recipe import Recipe
-from benchmarks.training.batches import ImageStore
+from benchmarks.training import ema
+from benchmarks.training.batches import ImageStore, coloured
 from benchmarks.training.cuda_graph import Capture, Captured, Step, cuda_graph
 from benchmarks.training.engine import TORCH, Engine
 from benchmarks.training.folded_depthwise import fold_depthwise
@@ -67,7 +69,7 @@ class Replicas:
             raise ValueError("the CPU kernels train one replica in fp32 on a CPU, uncaptured")
         modules = [initialised(network, recipe.size, seed).to(device, dtype) for seed in seeds]
         self.name, self.recipe, self.device, self.engine = network, recipe, device, engine
-        self.progress = [Progress(seed) for seed in seeds]
+        self.progress = [Progress(seed, patience=recipe.patience) for seed in seeds]
         self.module, self.entry = modules[0], registry.entry(network)
         self.parameters, self.buffers = stack_module_state(modules)  # each tensor (R, ...)
         self.stacked_as = _names(self.module)
@@ -75,7 +77,10 @@ class Replicas:
         self._places = {name: self.stacked_as[name] for name in places(self.module)}
         self.trained = self.parameters if len(self) > 1 else self._unstack()
         """What the optimizer steps and gradients arrive at: the stack or, of one replica, the module's parameters."""
+        self.averages = ema.started(self.parameters, recipe.ema)
+        """Moving averages of the parameters, each (R, ...), where the recipe wants them."""
         self._layers()
+        self.objective = self._objective()
         self.capture = cuda_graph if capture is None and device.type == "cuda" else capture
         self.optimizer = self._adamw(dtype)
         self.best = {name: tensor.detach().clone() for name, tensor in self.tensors().items()}
@@ -105,14 +110,14 @@ class Replicas:
         if self.device.type == "cpu" and self.recipe.precision == "fp32":
             fold_depthwise(self.module)
 
-    @property
-    def objective(self) -> Objective:
-        """The network's objective, by kernels where there are some for it."""
+    def _objective(self) -> Objective:
+        """The network's objective with the recipe's loss, by kernels where there are some for it."""
+        objective = chosen.objective(self.entry.objective, self.recipe.loss)
         if not self.engine.kernels:
-            return self.entry.objective
+            return objective
         from benchmarks.training.kernels.objectives import by_kernels
 
-        return by_kernels(self.entry.objective)
+        return by_kernels(objective)
 
     def _adamw(self, dtype: torch.dtype) -> torch.optim.Optimizer:
         """The recipe's optimizer of what is trained."""
@@ -144,6 +149,10 @@ class Replicas:
     def tensors(self) -> Tensors:
         """Stacked parameters and buffers, each (R, ...), by name."""
         return {**self.parameters, **self.buffers}
+
+    def selectable(self) -> Tensors:
+        """What is validated and may become the best: the averages where there are some, with the present buffers."""
+        return {**self.parameters, **self.averages, **self.buffers} if self.averages else self.tensors()
 
     def set_rate(self, rate: float) -> None:
         """Learning rate of the steps to come."""
@@ -198,21 +207,26 @@ class Replicas:
         losses = self.losses(images, masks, draws)
         losses.sum().backward()
         self.optimizer.step()
+        ema.move(self.averages, self.parameters, self.recipe.ema)
         return losses.detach()
 
-    def batch(self, data: ImageStore, order: Tensor, rot90_flip: Tensor, rotation: Tensor) -> tuple[Tensor, Tensor]:
-        """`ImageStore.augmented`: images (R, B, 3, H, W) and masks (R, B, 1, H, W) of what each replica drew."""
-        if not self.engine.kernels:
-            return data.augmented(order, rot90_flip, rotation)
-        from benchmarks.training.kernels.batches import augmented
+    def batch(
+        self, data: ImageStore, order: Tensor, rot90_flip: Tensor, rotation: Tensor, colour: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Images (R, B, 3, H, W) and masks (R, B, 1, H, W) of what each replica drew: `augmented`, then `coloured`."""
+        if self.engine.kernels:
+            from benchmarks.training.kernels.batches import augmented
 
-        return augmented(data, order, rot90_flip, rotation)
+            images, masks = augmented(data, order, rot90_flip, rotation)
+        else:
+            images, masks = data.augmented(order, rot90_flip, rotation)
+        return (coloured(images, colour) if colour is not None and colour.shape[-1] else images), masks
 
     def step_on(self, data: ImageStore) -> Step:
         """`step` on batches of `data` as a function of what `Drawn` lists, in its order; captured if need be."""
 
-        def step(order: Tensor, rot90_flip: Tensor, rotation: Tensor, objective: Tensor) -> Tensor:
-            return self.step(*self.batch(data, order, rot90_flip, rotation), objective)
+        def step(order: Tensor, rot90_flip: Tensor, rotation: Tensor, objective: Tensor, colour: Tensor) -> Tensor:
+            return self.step(*self.batch(data, order, rot90_flip, rotation, colour), objective)
 
         return Captured(step, self.capture) if self.capture else step
 
@@ -220,7 +234,7 @@ class Replicas:
         """Copy the present weights of the replicas that improved over their best ones."""
         rows = torch.tensor([k for k, better in enumerate(improved) if better], device=self.device, dtype=torch.int64)
         if len(rows):
-            for name, tensor in self.tensors().items():
+            for name, tensor in self.selectable().items():
                 self.best[name].index_copy_(0, rows, tensor.detach().index_select(0, rows))
 
 
