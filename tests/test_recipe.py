@@ -28,6 +28,12 @@ REFUSED = {
     "augment": (1, 0, "true", 0.5),
     "precision": ("fp16", "", 32),
     "split": ("random", "", 1),
+    "loss": ("dise", "", 1),
+    "augmentation": ("none", "", True),
+    "schedule": ("cosinus", "", 1),
+    "warm_up": (-1, 0.5, True),
+    "patience": (-1, 1_000_001, 2.5, True),
+    "ema": (-0.1, 1, 1.0, NAN, "0.5"),
 }
 ACCEPTED = {
     "size": (8, 2048),
@@ -43,6 +49,12 @@ ACCEPTED = {
     "augment": (False,),
     "precision": ("bf16",),
     "split": ("sorted",),
+    "loss": ("focal_tversky", "lovasz"),
+    "augmentation": ("colour_flips",),
+    "schedule": ("cosine_once", "poly", "step", "constant"),
+    "warm_up": (0, 399),
+    "patience": (1, 1_000_000),
+    "ema": (0, 0.999999),
 }
 
 
@@ -129,7 +141,7 @@ def test_settings_are_typed_as_the_dataclass_is():
         ("=3", r"--set '=3' is not NAME=VALUE"),
         ("base=half", r"--set base cannot be set.*--recipe"),
         ("split=", r"--set split is ''; give paper, sorted, official, seven_three, fold-K-of-N \(as"),
-        ("tmax=3", r"There is no setting 'tmax'; did you mean t_max\? --set takes one of: size, batch, .*split\."),
+        ("tmax=3", r"There is no setting 'tmax'; did you mean t_max\? --set takes one of: size, batch, .*ema\."),
         ("LR=3", r"There is no setting 'LR'; did you mean lr\? --set takes one of: size"),
         ("weight_decy=0", r"did you mean weight_decay\?"),
         ("xyzzy=0", r"There is no setting 'xyzzy'; --set takes one of"),

@@ -12,7 +12,7 @@ from torch import nn
 from benchmarks.networks import registry
 from benchmarks.networks.resampling import resampled
 from benchmarks.objectives import chosen, losses
-from benchmarks.protocol.recipe import RECIPES, Recipe
+from benchmarks.protocol.recipe import RECIPES, WORDS, Recipe
 from benchmarks.runner import save_run
 from benchmarks.training import checkpoint
 from benchmarks.training.batches import ImageStore, coloured, draw_epoch
@@ -69,6 +69,10 @@ def test_what_does_not_go_together_is_refused():
         Recipe(augmentation="colour_flips", augment=False)
     with pytest.raises(RequestError, match=r'loss is .*; give "bce_dice" or "dice" or "focal"'):
         Recipe(loss="dise")
+
+
+def test_a_recipe_may_name_each_loss_there_is():
+    assert WORDS["loss"] == (chosen.OWN, *chosen.LOSSES)
 
 
 @pytest.mark.parametrize("name", chosen.LOSSES)

@@ -49,5 +49,5 @@ def _at(kind: type[nn.Module], size: int) -> type[nn.Module]:
 
 def at_own_size(network: nn.Module, size: int) -> nn.Module:
     """The network itself, called on images of any size; names and weights stay what they are."""
-    network.__class__ = _at(type(network), size)  # type: ignore[arg-type]  # classes are hashable
+    network.__class__ = _at(type(network), size)  # type: ignore[arg-type]  # a class can be hashed
     return network

@@ -58,7 +58,6 @@ LOSSES: dict[str, Callable[[Any], Loss]] = {
     "tversky": _of_library("TverskyLoss", alpha=0.3, beta=0.7),
 }
 """Made of the library's module of losses. alpha weighs false positives, beta false negatives."""
-NAMES = (OWN, *LOSSES)
 PLACES = (losses.plain, losses.deep_supervision)
 """Objectives that have a place for another loss."""
 

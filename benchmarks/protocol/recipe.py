@@ -7,7 +7,6 @@ from typing import Any
 
 from benchmarks.datasets import splits
 from benchmarks.datasets.loading import LARGEST_SIZE, SMALLEST_SIZE
-from benchmarks.objectives import chosen
 from benchmarks.protocol import schedules
 from results.errors import RequestError, unknown
 
@@ -35,7 +34,7 @@ BOUNDS: dict[str, tuple[float, float, bool, str]] = {  # lowest, highest, whethe
 }
 WORDS = {
     "precision": ("fp32", "bf16"),
-    "loss": chosen.NAMES,
+    "loss": ("bce_dice", "dice", "focal", "focal_tversky", "jaccard", "lovasz", "mcc", "soft_bce", "tversky"),
     "augmentation": ("paper", "colour_flips"),
     "schedule": tuple(schedules.SCHEDULES),
 }

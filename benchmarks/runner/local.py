@@ -162,7 +162,7 @@ def fit_to_train(cells: list[Cell], job: Job, outcome: Outcome) -> list[Cell]:
     """The cells of networks that take the size and pass the probe; the others become errors of the outcome.
 
     Nothing is stored for those. The networks of this project are not probed here: the tests do that. Raises
-    RequestError where the probe leaves no network to train.
+    RequestError where the probe leaves no network to train, and where the library of the recipe's loss is absent.
     """
     fit = []
     rest = len(job.prepared.split(job.recipe.split).train) % job.recipe.batch or job.recipe.batch
@@ -175,6 +175,7 @@ def fit_to_train(cells: list[Cell], job: Job, outcome: Outcome) -> list[Cell]:
         if wrong := chosen.fault(entry.objective, job.recipe.loss):
             outcome.errors.append((name, wrong))
             continue
+        chosen.objective(entry.objective, job.recipe.loss)  # raises RequestError where its library is not installed
         try:
             stacked = job.device.type == "cuda" and len(mine) > 1
             notes = probe(name, job.recipe, device, narrowest=rest, stacked=stacked) if entry.foreign else []

@@ -75,7 +75,7 @@ def can_begin(cell: Cell, prepared: PreparedSet, recipe: Recipe, root: Path, eng
 
 def _agree(before: Any, now: Any) -> bool:
     """Whether both say the same; what a run from before it was recorded does not say agrees with anything."""
-    if isinstance(before, dict) and before and "size" in before:
+    if isinstance(before, dict) and before:  # settings of the recipe: one that there was not yet has its default
         return asdict(Recipe()) | before == now
     if isinstance(before, Split) and before.fingerprint is None:
         return before == now.changed(fingerprint=None)
