@@ -248,7 +248,7 @@ def test_the_means_of_a_run_never_pool_two_identities(tmp_path):
     shown = run(tmp_path, *write(tmp_path / "own"), "--seeds", "2")
     assert shown.exit_code == 0
     line = next(line for line in shown.output.splitlines() if " tiny " in line)
-    assert line.split("│")[4].strip() == "1"
+    assert line.split("│")[3].strip() == "1"
 
 
 def test_a_dry_run_refuses_what_a_run_would(tmp_path):
