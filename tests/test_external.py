@@ -171,6 +171,17 @@ def test_damaged_scores_cost_their_row_and_not_the_report(results):
     assert grid.rows[0].cells[6].data["iou"] == second.about.metrics["iou"]
 
 
+def test_the_page_has_a_section_for_it_and_no_empty_one(results, tmp_path):
+    request = ("report", "--format", "html", "--no-pictures", "--results", str(results), "--output", str(tmp_path))
+    command(*request)
+    assert 'id="elsewhere"' not in (tmp_path / "index.html").read_text()
+    command("evaluate", "--on", "elsewhere", "--results", str(results))
+    command(*request)
+    page = (tmp_path / "index.html").read_text()
+    assert 'href="#elsewhere"' in page
+    assert "Trained on, tested on" in page
+
+
 def test_the_table_has_mean_interval_and_the_own_score(results):
     command("evaluate", "--on", "elsewhere", "--results", str(results))
     found = scored(results)

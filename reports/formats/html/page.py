@@ -18,6 +18,7 @@ from results.errors import Problem
 from results.metrics import METRICS
 from results.runs import Run
 
+ELSEWHERE = "elsewhere"  # only there where weights were scored on other data, or folds were run
 SECTIONS = (
     ("summary", "Summary"),
     ("table1", "Table 1"),
@@ -25,6 +26,7 @@ SECTIONS = (
     ("latency", "Latency"),
     ("ablations", "Tables 2 and 3"),
     ("beyond", "Beyond the paper"),
+    (ELSEWHERE, "Other data"),
     ("statistics", "Statistics"),
     ("pictures", "Predictions"),
     ("curves", "Curves"),
@@ -38,6 +40,7 @@ SECTIONS = (
 def page(contents: Contents) -> str:
     """The whole page as text."""
     findings, figures = contents.findings, contents.figures
+    elsewhere = [*contents.grids["external"], *contents.grids["folds"]]
     ran, problems = provenance(findings), [*findings.evidence.problems, *figures.problems]
     return (
         environment(findings.evidence.root)
@@ -45,7 +48,8 @@ def page(contents: Contents) -> str:
         .render(
             css=Markup((TEMPLATES / "page.css").read_text(encoding="utf-8")),
             js=Markup((TEMPLATES / "page.js").read_text(encoding="utf-8")),
-            sections=SECTIONS,
+            sections=[each for each in SECTIONS if each[0] != ELSEWHERE or elsewhere],
+            elsewhere=elsewhere,
             headline=headline(findings),
             tally=findings.tally,
             grids={**contents.grids, "table1": _measured_first(contents.grids["table1"], findings)},
