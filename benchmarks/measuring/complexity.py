@@ -116,7 +116,7 @@ def _one_line(error: Exception) -> str:
 
 
 def table(names: Iterable[str], announce: Callable[[str], None] = lambda name: None) -> pd.DataFrame:
-    """One row per network at 1 x 3 x 256 x 256, or at the one size that it has: its name, the counts, the input, and the notes as one text.
+    """One row per network at 1 x 3 x 256 x 256, or its one size: name, counts, the input, and the notes as one text.
 
     `announce` is told each name before it is counted. Raises RequestError for a name that is not registered, or whose
     network does not take 256 px or cannot run.
