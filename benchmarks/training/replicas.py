@@ -80,7 +80,6 @@ class Replicas:
         self.averages = ema.started(self.parameters, recipe.ema)
         """Moving averages of the parameters, each (R, ...), where the recipe wants them."""
         self._layers()
-        self.objective = self._objective()
         self.capture = cuda_graph if capture is None and device.type == "cuda" else capture
         self.optimizer = self._adamw(dtype)
         self.best = {name: tensor.detach().clone() for name, tensor in self.tensors().items()}
@@ -110,7 +109,8 @@ class Replicas:
         if self.device.type == "cpu" and self.recipe.precision == "fp32":
             fold_depthwise(self.module)
 
-    def _objective(self) -> Objective:
+    @property
+    def objective(self) -> Objective:
         """The network's objective with the recipe's loss, by kernels where there are some for it."""
         objective = chosen.objective(self.entry.objective, self.recipe.loss)
         if not self.engine.kernels:
