@@ -223,6 +223,7 @@ def test_a_folder_begun_alike_is_gone_on_with(prepared, tmp_path):
         "size": 32,
         "split": {
             "rule": "paper",
+            "fingerprint": prepared.split("paper").fingerprint,
             "selected_on": "validation",
             "scored_on": "test",
             "sizes": {"train": 64, "validation": 16, "test": 32},

@@ -215,7 +215,7 @@ def test_a_report_is_this_and_nothing_else(done, k):
     }
 
 
-def test_a_config_is_this_and_nothing_else(done):
+def test_a_config_is_this_and_nothing_else(done, prepared):
     recipe_settings = {name: getattr(RECIPE, name) for name in type(RECIPE).__dataclass_fields__}
     for folder, seed in zip(done[0], SEEDS, strict=True):
         assert files.read_json(folder / "config.json") == {
@@ -235,6 +235,7 @@ def test_a_config_is_this_and_nothing_else(done):
             "data": {"soft_share": 0.25},
             "split": {
                 "rule": "paper",
+                "fingerprint": prepared.split("paper").fingerprint,
                 "selected_on": "validation",
                 "scored_on": "test",
                 "sizes": {"train": 64, "validation": 16, "test": 32},

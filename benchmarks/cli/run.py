@@ -175,7 +175,7 @@ def _requests(asked: Asked, options: "dict[str, int | None]") -> "list[tuple[Rec
         suite = suites.on(files.suite(name), asked.datasets)
         load_plugins(list(suite.plugins))
         names = _networks(asked.networks, suite)
-        start = files.recipe(asked.recipe or suite.recipe)
+        start = files.recipe(suite.recipe if asked.recipe is None else asked.recipe)
         for rule in _splits(asked.split):
             recipe = settings.changed(start, asked.changes or [], split=rule, **options)
             cells = suites.cells(suite, recipe.name, names, _seeds(asked.seeds, suite))
@@ -256,12 +256,14 @@ def _show_means(cells: "list[Cell]", root: Path, session: Session) -> None:
     runs, _ = of_one_identity([run for run in load_runs(root, large=False).runs if run.cell in wanted])
     if not runs:
         return
-    table = Table("data set", "recipe", "network", "n", *(f"{metric.own_heading} %" for metric in METRICS))
+    several = len({cell.recipe for cell in cells}) > 1
+    names = ("data set", "recipe", "network") if several else ("data set", "network")
+    table = Table(*names, "n", *(f"{metric.own_heading} %" for metric in METRICS))
     for key in dict.fromkeys((cell.dataset, cell.recipe, cell.network) for cell in cells):
         mine = [run.metrics for run in runs if (run.cell.dataset, run.cell.recipe, run.cell.network) == key]
         if mine:
             shown = (_mean_and_spread([metrics[metric.name] for metrics in mine]) for metric in METRICS)
-            table.add_row(*key, str(len(mine)), *shown)
+            table.add_row(*(key if several else (key[0], key[2])), str(len(mine)), *shown)
     session.show(table)
     session.say("`python -m benchmarks report` puts them beside the published numbers.")
 
