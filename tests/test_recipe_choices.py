@@ -103,7 +103,7 @@ def test_a_chosen_loss_takes_its_place_in_deep_supervision_and_nowhere_else():
     found = chosen.objective(losses.deep_supervision, "dice")(lambda _: outputs, masks, masks, masks)
     assert found == pytest.approx((dice(outputs[0], masks) + 0.3 * dice(outputs[1][0], masks)).item())
     assert chosen.objective(losses.boundary_supervision, "bce_dice") is losses.boundary_supervision
-    with pytest.raises(RequestError, match="no place for another loss; leave out loss = dice"):
+    with pytest.raises(RequestError, match="no place for another loss; train it under a recipe without loss = dice"):
         chosen.objective(losses.boundary_supervision, "dice")
 
 
@@ -209,3 +209,12 @@ def test_a_network_of_one_size_trains_among_others(seeds, data):
 def test_resampling_is_torchs_antialiased_bilinear(side):
     x = torch.rand(2, 3, 9, 9, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     assert torch.allclose(resampled(x, side), F.interpolate(x, (side, side), mode="bilinear", antialias=True))
+
+
+def test_a_network_of_one_size_is_counted_at_it():
+    from benchmarks.measuring import complexity
+
+    tiny_network.registered("fixed", builder=Demanding, fixed_size=12)
+    (row,) = complexity.table(["fixed"]).to_dict("records")
+    assert row["input"] == "1x3x12x12"
+    assert row["flops"] == 12 * 12 * 2 * 3, "the resampling is not the network's"

@@ -116,7 +116,7 @@ def _one_line(error: Exception) -> str:
 
 
 def table(names: Iterable[str], announce: Callable[[str], None] = lambda name: None) -> pd.DataFrame:
-    """One row per network at 1 x 3 x 256 x 256: its name, the counts, the input, and the notes as one text.
+    """One row per network at 1 x 3 x 256 x 256, or its one size: name, counts, the input, and the notes as one text.
 
     `announce` is told each name before it is counted. Raises RequestError for a name that is not registered, or whose
     network does not take 256 px or cannot run.
@@ -132,16 +132,16 @@ def _row(name: str) -> dict[str, Any]:
     entry = registry.entry(name)
     if not entry.accepts(SIZE):
         raise RequestError(f"{name} takes {entry.sizes}, not the {SIZE} px of the comparison; leave it out.")
-    hidden = entry.official.hidden_from_thop if entry.official else ()
+    hidden, size = entry.official.hidden_from_thop if entry.official else (), entry.fixed_size or SIZE
     try:
-        counted = count(registry.build(name), torch.zeros(1, 3, SIZE, SIZE), hidden)
+        counted = count(registry.build(name), torch.zeros(1, 3, size, size), hidden)
     except RequestError:
         raise
     except Exception as error:  # of a user's network
         cause = f"{name} cannot be counted ({_one_line(error)})"
-        raise RequestError(f"{cause}; it must take images of 1x3x{SIZE}x{SIZE} in eval mode.") from error
+        raise RequestError(f"{cause}; it must take images of 1x3x{size}x{size} in eval mode.") from error
     numbers = {column: getattr(counted, column) for column in COUNTS}
-    return {"network": name, **numbers, "input": f"1x3x{SIZE}x{SIZE}", "notes": " ".join(counted.notes)}
+    return {"network": name, **numbers, "input": f"1x3x{size}x{size}", "notes": " ".join(counted.notes)}
 
 
 # The network that is counted

@@ -79,7 +79,8 @@ def fault(objective: Objective, name: str) -> str:
     """Why a network with this objective cannot train by the loss; empty where it can."""
     if name == OWN or objective in PLACES:
         return ""
-    return f"it trains by an objective of its own, which has no place for another loss; leave out loss = {name} for it"
+    why = "it trains by an objective of its own, which has no place for another loss"
+    return f"{why}; train it under a recipe without loss = {name}"
 
 
 def objective(own: Objective, name: str) -> Objective:

@@ -18,14 +18,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.networks import registry
-from benchmarks.objectives import chosen
 from benchmarks.objectives.losses import bce_dice_per_image
 from benchmarks.protocol.recipe import Recipe
 from benchmarks.training.batches import FIRST_ANGLE, NO_CHANGE, draw_epoch
 from benchmarks.training.pixel_counts import predicted
 from benchmarks.training.progress import EpochRecord
 from benchmarks.training.replicas import initialised
-from results.errors import RequestError
 from results.metrics import pooled
 
 Key = tuple[int, int, int]  # position in the split, row of `rot90_flip_table`, row of `rotation_table`
@@ -73,14 +71,8 @@ class ReferenceLoop:
     def __init__(
         self, network: str, seed: int, recipe: Recipe, device: torch.device, dtype: torch.dtype = torch.float32
     ) -> None:
-        if recipe.ema or recipe.patience or (recipe.augment and recipe.augmentation != "paper"):
-            raise RequestError(
-                "The reference loop knows no ema, no patience and no colour_flips; leave them out of the "
-                "recipe to measure speed."
-            )
         self.seed, self.recipe, self.device = seed, recipe, device
         self.entry = registry.entry(network)
-        self.objective = chosen.objective(self.entry.objective, recipe.loss)
         self.module = initialised(network, recipe.size, seed).to(device, dtype)
         self.optimizer = torch.optim.AdamW(
             self.module.parameters(),
@@ -113,7 +105,7 @@ class ReferenceLoop:
         losses = []
         for images, masks, draws in self.batches(pictures, epoch):
             self.optimizer.zero_grad()
-            loss = self.objective(self.forward, images, masks, draws)
+            loss = self.entry.objective(self.forward, images, masks, draws)
             loss.backward()
             self.optimizer.step()
             losses.append(loss.item())
