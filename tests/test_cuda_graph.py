@@ -1,4 +1,4 @@
-"""The captured step: that it is the step, over fifty of them, and that every network's step can be captured.
+"""The captured step: that it is the step, over thirty of them, and that every network's step can be captured.
 
 Without a GPU the recording is a tape of the tensor operations of one step. Replaying it runs those operations again on
 the same tensors, with no Python of the step in between: as with a CUDA graph, whatever the step took from Python (a
@@ -97,7 +97,7 @@ def captured_losses(
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("network", ["aulunet_v3", "ulvm_unet"])
 def test_captured_stacked_and_plain_reach_the_same_losses(network, device):
-    """Fifty steps in float64 over five epochs, whose learning rates differ, against the field's loop.
+    """Thirty steps in float64 over three epochs, whose learning rates differ, against the field's loop.
 
     On CUDA the learning rate of a captured step is a float32, which AdamW makes more of than of the order of sums.
     """
