@@ -14,10 +14,11 @@ from benchmarks.networks.resampling import resampled
 from benchmarks.objectives import chosen, losses
 from benchmarks.protocol.recipe import RECIPES, WORDS, Recipe
 from benchmarks.runner import save_run
-from benchmarks.training import checkpoint
+from benchmarks.training import checkpoint, engine
 from benchmarks.training.batches import ImageStore, coloured, draw_epoch
 from benchmarks.training.data import Data
-from benchmarks.training.loop import Interrupted, train
+from benchmarks.training.engine import TORCH
+from benchmarks.training.loop import Interrupted, steps_of, train
 from benchmarks.training.replicas import Replicas
 from results.cell import Cell
 from results.errors import RequestError
@@ -121,6 +122,20 @@ def test_colours_and_flips_are_drawn_by_seed_and_epoch_and_leave_order_alone():
     images = 255 * torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(1))
     assert torch.allclose(coloured(images, torch.ones(2, 3)), images)
     assert torch.allclose(coloured(images, torch.tensor([0.5, 1, 1]).expand(2, 3)), images / 2)
+
+
+@pytest.mark.parametrize("computing", [TORCH, engine.installed()])
+def test_batches_are_coloured_by_either_engine(computing, data):
+    if computing is None:
+        pytest.skip("needs numba")
+    recipe = RECIPE.changed(augmentation="colour_flips")
+    replicas = Replicas("tiny", (1,), recipe, CPU, engine=computing)
+    order, flip, rotation, _, colour = next(steps_of(replicas, len(data.train), 1))
+    plain, masks = data.train.augmented(order, flip, rotation)
+    images, same = replicas.batch(data.train, order, flip, rotation, colour)
+    assert torch.equal(images, coloured(plain, colour))
+    assert torch.equal(masks, same)
+    assert not torch.allclose(images, plain)
 
 
 def test_a_seed_stops_by_itself_whoever_trains_beside_it(data):
