@@ -12,6 +12,7 @@ import math
 import os
 import reprlib
 import secrets
+import tomllib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import zip_longest
@@ -20,7 +21,7 @@ from typing import Any
 
 import pandas as pd
 
-from results.errors import Damaged, Unwritable
+from results.errors import Damaged, RequestError, Unwritable
 
 HOME = Path(__file__).resolve().parent
 PARTIAL = ".partial"
@@ -31,6 +32,16 @@ DEEPEST = 20  # levels of a JSON file; those of a results folder have five
 
 
 # Writing
+
+
+def read_toml(path: Path, shown: str, cure: str) -> dict[str, Any]:
+    """The tables of a TOML file that a user wrote. shown: how a sentence names it. Raises RequestError."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RequestError(f"{shown} cannot be read ({error.strerror}); {cure}.") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise RequestError(f"{shown} is no TOML ({error}); mend it there.") from error
 
 
 @contextmanager

@@ -111,10 +111,8 @@ def _of_runs(
     """Score the weights of each run that is not scored yet; what was and is scored, and what failed."""
     from benchmarks import datasets
     from benchmarks.datasets import split_files
-    from benchmarks.datasets.splits import FILE
     from benchmarks.runner import external
     from results.external import FOLDER, place
-    from results.external import read as stored
 
     found, problems = [], []
     others = [run for run in runs if run.cell.dataset != on]
@@ -129,13 +127,11 @@ def _of_runs(
             weights, settings = external.of_run(run), external.recipe_of(run)
             test = external.Test(datasets.load(on, settings.size), part, rule)
             folder = place(run.folder / FOLDER, on, part)
-            if not external.is_done(folder, weights.sha256, test):
+            about = external.done(folder, weights.sha256, test)
+            if about is None:
                 own = datasets.load(run.cell.dataset, settings.size)
-                if FILE.fullmatch(settings.split):
-                    split_files.use(own, settings.split, run.folder.parents[4])
-                seen = external.known_of(own, own.split(settings.split))
-                external.evaluate(weights, test, settings, folder, device, seen)
-            about = stored(folder, run).about
+                seen = external.known_of(own, split_files.cut(own, settings.split, run.folder.parents[4]))
+                about = external.evaluate(weights, test, settings, folder, device, seen)
             session.say(f"{run.cell}: IoU {100 * about.metrics['iou']:.2f} % on {on}")
             found.append(about)
         except datasets.NotPrepared:

@@ -24,6 +24,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from results import files
 from results.errors import RequestError, unknown
 
 SUFFIX = ".toml"
@@ -111,18 +112,12 @@ def of_known(name: str) -> Layout:
 
 def read(path: Path) -> Layout:
     """The layout in a file. Raises RequestError, which names the file and the key."""
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RequestError(f"{path} cannot be read ({error.strerror}); name another --layout.") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise RequestError(f"{path} is no TOML ({error}); mend it there.") from error
-    return _validated(content, path)
+    return _validated(files.read_toml(path, str(path), "name another --layout"), path)
 
 
-def asked(name: str, source: Path, given: str | None) -> tuple[Layout | None, str]:
+def asked(name: str, source: Path, given: str | None) -> tuple[Layout, str]:
     """The layout of a set, and where it was found: `given`, a NAME.toml beside or in the source or in the working
-    folder, or one that this package knows; None and nothing where pairs are to be found by convention.
+    folder, or one that this package knows; an empty one and nothing where pairs are to be found by convention.
 
     given: a file, or the name of a known set. Raises RequestError for what cannot be read.
     """
@@ -137,7 +132,7 @@ def asked(name: str, source: Path, given: str | None) -> tuple[Layout | None, st
         path = folder / f"{name}{SUFFIX}"
         if path.is_file():
             return read(path), str(path)
-    return (of_known(name), name) if name in known() else (None, "")
+    return (of_known(name), name) if name in known() else (Layout(), "")
 
 
 def _validated(content: dict[str, Any], where: object) -> Layout:

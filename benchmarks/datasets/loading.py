@@ -12,7 +12,7 @@ from PIL import Image
 from benchmarks.datasets import archives, layout, pixels, splits, store, synthetic
 from results.errors import RequestError, unknown
 
-INHERITED = ("label", "citation", "licence", "layout", "convention", "ignored", "empty", "shares")  # by smaller sizes
+INHERITED = (*store.CREDITS, "layout", "convention", "ignored", "empty", "shares")  # by smaller sizes
 OURS = ("isic2018", "isic2017", "synthetic")
 """The data sets of the suites."""
 BASE_SIZE = 256  # smaller sizes are derived from this one where it is there

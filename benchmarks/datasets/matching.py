@@ -8,12 +8,13 @@ Image and mask belong together where their paths agree once those words are take
 
 import contextlib
 import csv
+import functools
 import hashlib
 import io
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from benchmarks.datasets import sources
@@ -89,7 +90,7 @@ def opened(name: str, source: Path, layout: Layout, *, other_ids: bool = False) 
             raise RequestError(f"{source} holds no pictures of {name}; {_expected(layout)}.")
         if layout.groups:
             groups = _groups(layout.groups, every, [pair.id for pair in matched.pairs], source)
-            matched = Matched(matched.pairs, matched.convention, groups, matched.parts, matched.ignored)
+            matched = replace(matched, groups=groups)
         yield matched
 
 
@@ -109,6 +110,7 @@ def _members(source: Path, stack: contextlib.ExitStack) -> Iterator[tuple[str, M
 # By patterns
 
 
+@functools.cache
 def _regex(pattern: str) -> re.Pattern:
     """Of the end of a path, from a folder's boundary on; upper and lower case are the same."""
     words = {r"\*\*/": "(?:.*/)?", r"\*\*": ".*", r"\*": "[^/]*", r"\{id\}": "(?P<id>[^/]+?)"}

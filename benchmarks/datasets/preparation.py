@@ -79,13 +79,14 @@ def checked(
     progress: bool = True,
 ) -> "Findings":
     """Read and judge the pictures as `prepare` does, and store nothing. Raises as it does."""
+    loading.check_size(size)
     loading.check_name(name)
     wanted = Wanted(name, source, size, layout, other_ids, strict)
     with wanted.opened() as matched, decoding.quiet():
         seen = wanted.seen(matched, progress)
         for _ in seen.pictures(matched.pairs, workers):
             pass
-        return Findings(name, len(matched.pairs), size, seen.origin(), matched.groups, matched.parts)
+        return Findings(name, len(matched.pairs), size, seen.origin(), matched.groups)
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,6 @@ class Findings:
     size: int
     origin: dict
     groups: tuple[str, ...] | None
-    parts: tuple[str, ...] | None
 
 
 @dataclass(frozen=True)
@@ -130,8 +130,7 @@ class Wanted:
 
     @functools.cached_property
     def _layout(self) -> tuple[layouts.Layout, str]:
-        found, where = layouts.asked(self.name, self.source, self.layout)
-        return found or layouts.Layout(), where
+        return layouts.asked(self.name, self.source, self.layout)
 
     def seen(self, matched: matching.Matched, progress: bool) -> "_Seen":
         """Looks at the pictures as they pass."""
@@ -139,7 +138,7 @@ class Wanted:
             return _Seen(self, layouts.Layout(), {}, progress)
         layout, where = self._layout
         about: dict = {"convention": matched.convention, "ignored": matched.ignored}
-        about |= {key: getattr(layout, key) for key in ("label", "citation", "licence") if getattr(layout, key)}
+        about |= {key: getattr(layout, key) for key in store.CREDITS if getattr(layout, key)}
         about |= {"layout": where} if where else {}
         return _Seen(self, layout, about, progress)
 

@@ -22,7 +22,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from benchmarks.datasets.judging import listed
-from benchmarks.datasets.splits import PARTS, Split, made, torn
+from benchmarks.datasets.splits import FILE, PARTS, Split, made, torn
 from benchmarks.datasets.store import PreparedSet
 from results.document import Document
 from results.errors import RequestError
@@ -76,6 +76,11 @@ def freeze(name: str, root: Path) -> None:
     path = root / FOLDER / f"{name}.json"
     if name in _read and not path.exists():
         _read[name].write(path)
+
+
+def cut(prepared: PreparedSet, rule: str, root: Path) -> Split:
+    """The split of a prepared set by a rule, or by a file that is frozen under `root` or known to this process."""
+    return use(prepared, rule, root) if FILE.fullmatch(rule) else prepared.split(rule)
 
 
 def use(prepared: PreparedSet, name: str, root: Path) -> Split:

@@ -35,6 +35,7 @@ ENVIRONMENT = "LESION_BENCHMARKS_CACHE"
 UNFINISHED = ".unfinished-"
 ABOUT = "prepared.json"
 CHECKSUM, GROUP, PART = "sha256", "group", "official"  # columns of ids.csv
+CREDITS = ("label", "citation", "licence")  # fields of `About` that a layout gives and every run records
 _AGAIN = "delete it and prepare it again"
 
 # numpy parses the header of an array as Python, and warns of those that Python 2 wrote.
@@ -222,7 +223,7 @@ def described(folder: Path) -> About | None:
 
 def facts(about: About) -> DataRecord:
     """What a prepared.json says of the data beyond its pixels, as runs record it."""
-    own = {key: getattr(about, key) for key in ("label", "citation", "licence") if getattr(about, key)}
+    own = {key: getattr(about, key) for key in CREDITS if getattr(about, key)}
     return DataRecord(soft_share=about.soft_share, originals=about.originals, **own)
 
 

@@ -15,7 +15,6 @@ A recipe of a file is named after what it changes, as one that was changed on th
 the same recipe, however they were asked for.
 """
 
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +22,10 @@ from benchmarks.protocol import recipe as recipes
 from benchmarks.protocol import settings, suites
 from benchmarks.protocol.recipe import KINDS, Recipe, WrongSetting
 from benchmarks.protocol.suites import Suite
+from results import files
 from results.errors import RequestError, unknown
 
 SUFFIX = ".toml"
-NUMBERS = (int, float)
 _TEXTS = ("datasets", "networks", "plugins")
 
 
@@ -35,7 +34,7 @@ def recipe(name: str) -> Recipe:
     if not name.endswith(SUFFIX):
         return recipes.named(name)
     path = Path(name).expanduser()
-    given = _read(path, "--recipe")
+    given = files.read_toml(path, f"--recipe {path}", "name another file")
     start = given.pop("base", "paper")
     if start not in recipes.RECIPES:
         raise unknown("recipe", str(start), recipes.RECIPES, f"base of {path} takes one of: {{names}}")
@@ -56,7 +55,7 @@ def suite(name: str) -> Suite:
     if not name.endswith(SUFFIX):
         return suites.named(name)
     path = Path(name).expanduser()
-    given = _read(path, "--suite")
+    given = files.read_toml(path, f"--suite {path}", "name another file")
     known = ("name", "description", *_TEXTS, "seeds", "recipe")
     for key in given:
         if key not in known:
@@ -78,15 +77,6 @@ def suite(name: str) -> Suite:
         str(path.parent / chosen) if chosen.endswith(SUFFIX) else chosen,
         tuple(str(path.parent / each) if each.endswith(".py") else each for each in texts["plugins"]),
     )
-
-
-def _read(path: Path, option: str) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RequestError(f"{option} {path} cannot be read ({error.strerror}); name another file.") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise RequestError(f"{option} {path} is no TOML ({error}); mend it there.") from error
 
 
 def _texts(found: Any, key: str, path: Path) -> tuple[str, ...]:

@@ -71,10 +71,10 @@ class Test:
 
         seen: ids that the weights know, pixels: checksums of what they know; both with the reason.
         """
-        kept, left_out = [], {}
+        kept, left_out, checksums = [], {}, self.prepared.checksums
         for at in self.positions.tolist():
-            name, checksum = self.prepared.ids[at], (self.prepared.checksums or [""] * len(self.prepared.ids))[at]
-            reason = seen.get(name) or (pixels.get(checksum) if checksum else None)
+            name = self.prepared.ids[at]
+            reason = seen.get(name) or (pixels.get(checksums[at]) if checksums and checksums[at] else None)
             if reason:
                 left_out[name] = reason
             else:
@@ -207,11 +207,11 @@ def _with(weights: Weights, recipe: Recipe, device: torch.device, computing: Eng
     return replicas
 
 
-def is_done(folder: Path, sha256: str, test: Test) -> bool:
-    """Whether the folder holds scores of these weights on this test already. Damaged ones are made again."""
+def done(folder: Path, sha256: str, test: Test) -> External | None:
+    """What the folder holds of these weights on this test already. Damaged scores are made again."""
     try:
         about = external.read(folder).about
     except Damaged:
-        return False
+        return None
     known = (about.weights, about.fingerprint, about.part, about.split)
-    return known == (sha256, test.prepared.fingerprint, test.part, test.split)
+    return about if known == (sha256, test.prepared.fingerprint, test.part, test.split) else None

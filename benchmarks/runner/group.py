@@ -20,7 +20,7 @@ from threading import Event
 import torch
 
 from benchmarks import datasets
-from benchmarks.datasets import split_files, splits
+from benchmarks.datasets import split_files
 from benchmarks.machine import device_named, full_precision, work_on
 from benchmarks.networks import registry
 from benchmarks.protocol.recipe import Recipe
@@ -116,8 +116,7 @@ def _found(dataset: str, fingerprint: str, recipe: Recipe, device: torch.device,
             f"{prepared.folder} holds {dataset} with fingerprint {prepared.fingerprint[:12]}, but the group was "
             f"planned on {fingerprint[:12]}; prepare it from the same originals."
         )
-    if splits.FILE.fullmatch(recipe.split):
-        split_files.use(prepared, recipe.split, root)
+    split_files.cut(prepared, recipe.split, root)
     return Resources.of(prepared, recipe, device)
 
 

@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -63,9 +62,9 @@ def can_begin(cell: Cell, prepared: PreparedSet, recipe: Recipe, root: Path, eng
     path, config = cell.folder(root) / CONFIG, _config(cell, prepared, recipe, engine)
     if not path.exists():
         return config
-    before = Config.read(path)
+    before = _completed(Config.read(path), config)
     for key in ("recipe_settings", "cross_entropy", "fingerprint", "split"):
-        if not _agree(getattr(before, key), getattr(config, key)):
+        if getattr(before, key) != getattr(config, key):
             raise RequestError(
                 f"{path} was begun with another {key.replace('_', ' ')}; move its folder away, or name another results "
                 "folder with --results."
@@ -73,13 +72,15 @@ def can_begin(cell: Cell, prepared: PreparedSet, recipe: Recipe, root: Path, eng
     return config
 
 
-def _agree(before: Any, now: Any) -> bool:
-    """Whether both say the same; what a run from before it was recorded does not say agrees with anything."""
-    if isinstance(before, dict) and before:  # settings of the recipe: one that there was not yet has its default
-        return asdict(Recipe()) | before == now
-    if isinstance(before, Split) and before.fingerprint is None:
-        return before == now.changed(fingerprint=None)
-    return before == now
+def _completed(before: Config, now: Config) -> Config:
+    """A config of an earlier version with what it did not record: settings that it did not have, and the fingerprint
+    of its split, which follows from the images."""
+    settings, split = before.recipe_settings, before.split
+    if "size" in settings:
+        settings = asdict(Recipe()) | settings
+    if split.fingerprint is None:
+        split = split.changed(fingerprint=now.split.fingerprint)
+    return before.changed(recipe_settings=settings, split=split)
 
 
 def _config(cell: Cell, prepared: PreparedSet, recipe: Recipe, engine: Engine) -> Config:

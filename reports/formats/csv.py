@@ -5,7 +5,7 @@ import io
 from collections.abc import Iterable
 
 from reports.formats.contents import Contents, table_files
-from reports.tables.grid import NOTHING, Grid
+from reports.tables.grid import NOTHING, Grid, record
 
 
 def export(contents: Contents) -> dict[str, bytes]:
@@ -19,11 +19,9 @@ def to_csv(grids: Iterable[Grid]) -> str:
     grouped = any(row.group for grid in grids for row in grid.rows)
     for grid in grids:
         for row in grid.rows:
-            record = {**grid.context, "network": row.key, **({"group": row.group or NOTHING} if grouped else {})}
-            for column, cell in zip(grid.columns, row.cells, strict=True):
-                record |= cell.data if cell.data is not None else {column.key: cell.text}
-            records.append(record)
-    headings = list(dict.fromkeys(key for record in records for key in record))
+            group = {"group": row.group or NOTHING} if grouped else {}
+            records.append({**grid.context, "network": row.key, **group, **record(grid.columns, row)})
+    headings = list(dict.fromkeys(key for each in records for key in each))
     text = io.StringIO()
     writer = csv.DictWriter(text, headings, lineterminator="\n")
     writer.writeheader()

@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
+import pandas as pd
 
 from reports.statistics.contrasts import Contrast, Interval, contrasts, intervals
 from reports.statistics.estimates import Sample, sample
@@ -63,4 +64,9 @@ class RunBlock:
 def stack(runs: Sequence[Run]) -> np.ndarray:
     """(S, N, 4) counts of one network's runs: seeds in rising order, images in order of id."""
     rising = sorted(runs, key=lambda run: run.cell.seed)
-    return np.stack([run.per_image.sort_index()[list(COUNT_COLUMNS)].to_numpy() for run in rising])
+    return stacked([run.per_image for run in rising])
+
+
+def stacked(tables: Sequence[pd.DataFrame]) -> np.ndarray:
+    """(S, N, 4) counts of tables of the same N images, in order of id."""
+    return np.stack([table.sort_index()[list(COUNT_COLUMNS)].to_numpy() for table in tables])

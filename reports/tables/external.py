@@ -2,15 +2,14 @@
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from reports.comparison.findings import Findings
 from reports.comparison.names import dataset_label, mark_notes
+from reports.statistics.block import stacked
 from reports.statistics.estimates import of_one, sample
 from reports.tables.cells import interval_cell, label_cell
 from reports.tables.grid import NOTHING, Column, Grid, GridRow, TableCell, percent
 from results.external import WHOLE_SET, Scored
-from results.metrics import COUNT_COLUMNS, METRICS, Metric
+from results.metrics import METRICS, Metric
 from results.spread import mean_and_sd
 
 SHOWN = METRICS[:2]
@@ -127,6 +126,5 @@ def _scores(metric: Metric, mine: Sequence[Scored]) -> list[TableCell]:
     ids = {tuple(sorted(each.per_image.index)) for each in mine}
     if len(ids) > 1:
         return [value, TableCell(NOTHING)]
-    stacked = np.stack([each.per_image.sort_index()[list(COUNT_COLUMNS)].to_numpy(np.int64) for each in mine])
-    found = of_one(sample(metric, stacked))
+    found = of_one(sample(metric, stacked([each.per_image for each in mine])))
     return [value, interval_cell(float(found.low), float(found.high), (f"{metric.name}_low", f"{metric.name}_high"))]

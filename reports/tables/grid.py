@@ -73,6 +73,14 @@ class Grid:
     context: Mapping[str, object] = field(default_factory=dict)
 
 
+def record(columns: Sequence[Column], row: GridRow) -> dict[str, object]:
+    """What a machine reads in a row: the data of its cells, or their texts."""
+    found: dict[str, object] = {}
+    for column, cell in zip(columns, row.cells, strict=True):
+        found |= cell.data if cell.data is not None else {column.key: cell.text}
+    return found
+
+
 def percent(fraction: float) -> str:
     """A fraction in percent at the paper's digits: 0.8244 -> "82.44"."""
     return f"{100 * fraction:.2f}"

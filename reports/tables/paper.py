@@ -17,6 +17,7 @@ from reports.tables.grid import (
     GridRow,
     TableCell,
     percent,
+    record,
     slug,
     thousandths,
 )
@@ -78,9 +79,7 @@ def _measured_only(grid: Grid, block: Block) -> Grid:
     gone = [column.key.endswith(("_published", "_difference", "_verdict")) for column in grid.columns]
     rows = []
     for row in grid.rows:
-        data: dict[str, object] = {}
-        for column, cell in zip(grid.columns, row.cells, strict=True):
-            data |= cell.data if cell.data is not None else {column.key: cell.text}
+        data = record(grid.columns, row)
         kept = [cell for cell, left in zip(row.cells, gone, strict=True) if not left]
         rows.append(replace(row, cells=[replace(kept[0], data=data), *(replace(cell, data={}) for cell in kept[1:])]))
     return replace(
