@@ -192,9 +192,9 @@ def test_averages_follow_the_weights_and_are_what_is_kept(data):
 def test_settings_that_an_older_run_did_not_record_are_the_defaults():
     now = asdict(RECIPES["quick"])
     older = {name: value for name, value in now.items() if name not in ("loss", "ema", "patience", "warm_up")}
-    assert save_run._agree(older, now)
-    assert not save_run._agree(older, now | {"ema": 0.5})
-    assert not save_run._agree(older | {"lr": 1.0}, now)
+    assert save_run._all_settings(older) == now
+    assert save_run._all_settings(older) != now | {"ema": 0.5}
+    assert save_run._all_settings(older | {"lr": 1.0}) != now
 
 
 class Demanding(nn.Module):

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -75,12 +76,15 @@ def can_begin(cell: Cell, prepared: PreparedSet, recipe: Recipe, root: Path, eng
 def _completed(before: Config, now: Config) -> Config:
     """A config of an earlier version with what it did not record: settings that it did not have, and the fingerprint
     of its split, which follows from the images."""
-    settings, split = before.recipe_settings, before.split
-    if "size" in settings:
-        settings = asdict(Recipe()) | settings
+    split = before.split
     if split.fingerprint is None:
         split = split.changed(fingerprint=now.split.fingerprint)
-    return before.changed(recipe_settings=settings, split=split)
+    return before.changed(recipe_settings=_all_settings(before.recipe_settings), split=split)
+
+
+def _all_settings(recorded: dict[str, Any]) -> dict[str, Any]:
+    """Those of a recipe that were recorded, and the defaults of those that there were not yet."""
+    return asdict(Recipe()) | recorded if recorded else recorded
 
 
 def _config(cell: Cell, prepared: PreparedSet, recipe: Recipe, engine: Engine) -> Config:
