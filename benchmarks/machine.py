@@ -170,13 +170,15 @@ def device_name(device: torch.device) -> str:
 
 
 def host() -> dict:
-    """What a run records of the computer: architecture, system, cores, and the threads that torch computes with."""
+    """What a run records of the computer: architecture, system, cores, the threads that torch computes with, and the
+    processor, of which the rounding of a run may depend."""
     return {
         "machine": platform.machine(),
         "system": platform.system(),
         "cpus": os.cpu_count(),
         "cores": cores(),
         "threads": torch.get_num_threads(),
+        "processor": f"{_cpu_model()}, {torch.backends.cpu.get_cpu_capability()}",
     }
 
 

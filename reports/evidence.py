@@ -10,12 +10,15 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
-from results import complexity, leakage, profiles
+from results import complexity, leakage, profiles, surface
 from results import external as external_scores
+from results.cell import PREDICTIONS, PROBABILITIES, Cell
 from results.errors import Damaged, Problem
-from results.files import own_or_packaged
+from results.files import RERUN, own_or_packaged
+from results.probabilities import Probabilities, counts_at
 from results.published import TABLES, BeyondTable, Contradictions, Documented, Printed, PublishedTable
 from results.runs import Failure, Run, load_runs, of_one_identity
 
@@ -53,6 +56,10 @@ class Evidence:
     problems: list[Problem]
     external: list[external_scores.Scored] = field(default_factory=list)
     """Scores of stored weights on other data sets."""
+    surfaces: dict[Cell, surface.Measured] = field(default_factory=dict)
+    """Distances between the edges of masks and truth, of the runs where they were measured."""
+    spreads: dict[Cell, np.ndarray] = field(default_factory=dict)
+    """Pixels of each image by truth and bin of probability, (N, 2, BINS), of the runs that kept them."""
 
     @cached_property
     def _by_network(self) -> dict[tuple[str, str, str], list[Run]]:
@@ -81,10 +88,13 @@ def load_everything(root: Path) -> Evidence:
     alike = _scored_alike(runs, problems)
     elsewhere, damaged = external_scores.load(root, alike)
     problems += damaged
+    surfaces, spreads = _beyond_counts(alike, problems)
     return Evidence(
         root=root,
         runs=alike,
         external=elsewhere,
+        surfaces=surfaces,
+        spreads=spreads,
         failures=stored.failures,
         published={name: _published(name, set(counts), problems) for name in TABLES},
         beyond=_beyond(problems),
@@ -110,6 +120,31 @@ def _scored_alike(runs: list[Run], problems: list[Problem]) -> list[Run]:
         message = f"it scored other images or masks than the other runs of {run.cell.dataset} / {run.cell.recipe}"
         problems.append(Problem(run.folder / "per_image.csv", message, "prepare the data again and rerun this cell"))
     return alike
+
+
+def _beyond_counts(
+    runs: list[Run], problems: list[Problem]
+) -> tuple[dict[Cell, surface.Measured], dict[Cell, np.ndarray]]:
+    """What runs have beside their counts, where they have it."""
+    surfaces: dict[Cell, surface.Measured] = {}
+    spreads: dict[Cell, np.ndarray] = {}
+    for run in runs:
+        try:
+            if measured := surface.read(run.folder, (run.report.files or {}).get(PREDICTIONS)):
+                surfaces[run.cell] = measured
+            if (path := run.folder / PROBABILITIES).exists():
+                spreads[run.cell] = _agreeing(Probabilities.read(path), run, path)
+        except Damaged as damage:
+            problems.append(damage.problem)
+    return surfaces, spreads
+
+
+def _agreeing(found: Probabilities, run: Run, path: Path) -> np.ndarray:
+    """The pixels of the file. Raises Damaged where they do not give the run's counts."""
+    same = list(found.rows["id"]) == list(run.per_image.index)
+    if not same or not np.array_equal(counts_at(found.pixels, 0.5), run.counts):
+        raise Damaged(path, "its pixels do not give the counts of per_image.csv", RERUN)
+    return found.pixels
 
 
 def _truth(run: Run) -> int:

@@ -5,7 +5,10 @@
         history.csv           one row per epoch
         per_image.csv         id, tp, fp, fn, tn of the scored split, in pixels
         weights.safetensors   the scored weights
-        masks/ID.png          1-bit predictions of the images that the qualitative figure may show
+        predictions.tif       1-bit masks of all scored images, one below the other, in the order of per_image.csv
+        probabilities.csv     how the predicted probabilities of each image spread, lesion and skin apart
+        surface.json, .csv    distances between the edges of masks and truth, where they were measured afterwards
+        masks/ID.png          of runs from before version 0.7: masks of 32 images only
         report.json           written last and atomically: a folder with it is a finished run
         failed.json           instead of report.json: at which epoch and why this seed was given up
         claim.json            while a process works on the cell: which one (claims.py)
@@ -24,6 +27,7 @@ from results.errors import RequestError
 CONFIG, REPORT, FAILED, CLAIM = "config.json", "report.json", "failed.json", "claim.json"
 HISTORY, PER_IMAGE = "history.csv", "per_image.csv"
 WEIGHTS, MASKS = "weights.safetensors", "masks"
+PREDICTIONS, PROBABILITIES, SURFACE = "predictions.tif", "probabilities.csv", "surface.json"
 LONGEST = 255  # bytes of a name on most file systems
 
 

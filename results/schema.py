@@ -109,6 +109,8 @@ class Host(Record):
     """That the process may use."""
     threads: Count | None = None
     """Of the training."""
+    processor: str | None = None
+    """The processor's name and the widest vectors that torch uses on it: another one may round differently."""
 
 
 class OfCell(Document):

@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from results.cell import CONFIG, HISTORY, MASKS, PER_IMAGE, WEIGHTS
+from results.cell import CONFIG, HISTORY, MASKS, PER_IMAGE, PREDICTIONS, PROBABILITIES, WEIGHTS
 from results.errors import Damaged
 
-NEEDED, OPTIONAL = (CONFIG, HISTORY, PER_IMAGE), (WEIGHTS, MASKS)
+NEEDED, OPTIONAL = (CONFIG, HISTORY, PER_IMAGE), (WEIGHTS, MASKS, PREDICTIONS, PROBABILITIES)
 DIGEST, FILES = "digest", "files"
 RESTORE = "restore it, or delete its folder and run this cell again"
 

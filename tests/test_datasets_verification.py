@@ -164,7 +164,7 @@ def test_results_wait_for_the_verification_where_no_checkpoint_did(
     prepared: datasets.PreparedSet, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """As when only scoring is left of a run that goes on: the reading ends after the scoring here."""
-    scored, score = threading.Event(), group.score_test
+    scored, score = threading.Event(), group.score
 
     def late(_: object) -> str:
         assert scored.wait(60)
@@ -176,7 +176,7 @@ def test_results_wait_for_the_verification_where_no_checkpoint_did(
         return scores
 
     monkeypatch.setattr(verification, "fault_of", late)
-    monkeypatch.setattr(group, "score_test", score_then_tell)
+    monkeypatch.setattr(group, "score", score_then_tell)
     monkeypatch.setattr(group.Rhythm, "after_epoch", lambda *_, **__: rhythm.Due(save=False, pause=False))
     said = refused(*RUN, "--results", str(tmp_path / "results"))
     assert said == "The prepared set is damaged; delete it."

@@ -34,6 +34,7 @@ from reports.figures.scatter import Mark
 from reports.figures.style import NAME_SIZE, PANEL, style
 from results.errors import RequestError
 from results.metrics import metric_named
+from results.predictions import Masks, write
 from results.published import published_table
 from results.runs import load_runs
 from tests import fake_runs
@@ -247,13 +248,16 @@ def test_right_and_wrong_pixels_have_their_colours(block: Block) -> None:
         assert coloured.mean() == pytest.approx(4 / 6 if case == "false negative" else 1, abs=0.03), case
 
 
-def test_the_sheet_puts_each_mask_beside_its_own_photograph(block: Block, tmp_path: Path) -> None:
+@pytest.mark.parametrize("whole", [False, True], ids=["pictures", "one file"])
+def test_the_sheet_puts_each_mask_beside_its_own_photograph(block: Block, tmp_path: Path, whole: bool) -> None:
     """Of a network that predicts the truth, no tile has a wrong pixel."""
-    fake_runs.write_run(tmp_path / "perfect", network="malunet", skill=1.0, masks=12)
+    folder = fake_runs.write_run(tmp_path / "perfect", network="malunet", skill=1.0, masks=0 if whole else 12)
+    if whole:
+        write(folder / "predictions.tif", fake_runs.truth())
     (row,) = (row for row in block_of(tmp_path / "perfect").rows if row.runs)
     choices = choose([row], set(fake_runs.ids()[:12]))
     pictures = fake_runs.pictures("isic2018", [choice.id for choice in choices])
-    lines, problems = _lines([(row, row.runs[0])], choices, pictures)
+    lines, problems = _lines([(row, Masks(row.runs[0]))], choices, pictures)
     assert problems == []
     assert [name for name, _ in lines][:2] == ["Photograph", "Truth"]
     for choice, tile in zip(choices, lines[2][1], strict=True):

@@ -15,7 +15,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from PIL import Image
 from rich.console import Console
 from safetensors.torch import load_file
 
@@ -26,7 +25,6 @@ from benchmarks.protocol.recipe import RECIPES, Recipe
 from benchmarks.runner import local, save_run
 from benchmarks.runner.claims import Claims
 from benchmarks.runner.console import Reporter
-from benchmarks.runner.evaluate import pictured
 from benchmarks.runner.group import Control, GroupSpec, Resources, run_group
 from benchmarks.runner.plan import plan_of
 from benchmarks.training import checkpoint, engine
@@ -34,7 +32,7 @@ from benchmarks.training.batches import ImageStore
 from benchmarks.training.loop import evaluate
 from benchmarks.training.pixel_counts import predicted
 from benchmarks.training.replicas import Replicas
-from results import files
+from results import files, predictions
 from results.cell import Cell
 from results.errors import RequestError
 from results.metrics import COUNT_COLUMNS, pooled
@@ -88,8 +86,9 @@ def test_a_folder_explains_itself(finished):
     assert sorted(path.name for path in folder.iterdir()) == [
         "config.json",
         "history.csv",
-        "masks",
         "per_image.csv",
+        "predictions.tif",
+        "probabilities.csv",
         "report.json",
         "weights.safetensors",
     ]
@@ -128,12 +127,9 @@ def test_stored_weights_and_masks_are_those_that_were_scored(finished):
     truth = prepared.masks[test] >= 128
     table = pd.read_csv(cell.folder(finished) / "per_image.csv")
     assert abs((found & truth).sum() - table["tp"].sum()) <= 2  # batch size may move a pixel on the threshold
-    masks = sorted((cell.folder(finished) / "masks").glob("*.png"))
-    assert [path.stem for path in masks] == sorted(pictured(list(table["id"])))
-    for path in masks:
-        with Image.open(path) as picture:
-            assert picture.mode == "1"
-            assert (np.asarray(picture) != found[list(table["id"]).index(path.stem)]).sum() <= 1
+    kept = predictions.read(cell.folder(finished) / "predictions.tif", len(found), 32)
+    assert ((kept != found).sum(axis=(1, 2)) <= 1).all()
+    assert np.array_equal(kept.sum(axis=(1, 2)), table["tp"] + table["fp"])
 
 
 def test_a_seed_alone_is_the_seed_among_others_to_the_last_bit(finished, tmp_path):

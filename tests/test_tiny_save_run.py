@@ -5,7 +5,6 @@ import json
 import os
 import platform
 import re
-import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -20,8 +19,8 @@ from benchmarks import machine
 from benchmarks.datasets import PreparedSet, splits
 from benchmarks.networks.identity import identity
 from benchmarks.objectives import losses
-from benchmarks.runner import evaluate, save_run
-from benchmarks.runner.evaluate import pictured, score_test
+from benchmarks.runner import save_run
+from benchmarks.runner.evaluate import score
 from benchmarks.training import checkpoint
 from benchmarks.training.batches import ImageStore
 from benchmarks.training.data import Data
@@ -33,13 +32,15 @@ from results import files
 from results.cell import Cell
 from results.errors import RequestError
 from results.installation import code_version
-from results.metrics import per_image_mean, pooled
+from results.metrics import COUNT_COLUMNS, per_image_mean, pooled
+from results.probabilities import Probabilities, counts_at
 from results.schema import Config, DataRecord
 from tests import tiny_network
 from tests.tiny_network import RECIPE, SIZE
 
 CPU = torch.device("cpu")
 SEEDS = (7, 8, 9)  # the second one fails
+KEPT = ("per_image.csv", "predictions.tif", "probabilities.csv", "weights.safetensors")
 CELLS = [Cell("synthetic", RECIPE.name, "tiny", seed) for seed in SEEDS]
 OTHER_SPLIT = {
     "rule": "sorted",
@@ -98,7 +99,7 @@ def done(prepared, tmp_path) -> tuple[list[Path], Replicas, ImageStore]:
     data = Data.of(prepared, "paper", CPU)
     for cell in CELLS:
         save_run.begin(cell, prepared, RECIPE, root)
-    save_run.finish(replicas, CELLS, score_test(replicas, Data(None, None, data.test)), root)
+    save_run.finish(replicas, CELLS, score(replicas, data.test), root)
     return [cell.folder(root) for cell in CELLS], replicas, data.test
 
 
@@ -122,16 +123,8 @@ def own_digest(path: Path) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def digest_of_masks(folder: Path) -> str:
-    """By the tool that everybody has."""
-    listed = subprocess.run(
-        "export LC_ALL=C; sha256sum *.png | sha256sum", shell=True, cwd=folder, capture_output=True, check=True
-    )
-    return listed.stdout.decode().split()[0]
-
-
 def test_the_folders_hold_these_files(done):
-    finished = {"config.json", "history.csv", "per_image.csv", "weights.safetensors", "report.json", "masks"}
+    finished = {"config.json", "history.csv", "report.json", *KEPT}
     names = [{path.name for path in folder.iterdir()} for folder in done[0]]
     assert names == [finished, {"config.json", "history.csv", "failed.json"}, finished]
     path = done[0][1] / "failed.json"
@@ -158,12 +151,13 @@ def test_the_best_weights_are_stored_scored_and_drawn(done, prepared, k):
     cases = {"tp": found & truth, "fp": found & ~truth, "fn": ~found & truth, "tn": ~found & ~truth}
     expected = pd.DataFrame({"id": ids} | {name: case.sum(axis=(1, 2)) for name, case in cases.items()})
     pd.testing.assert_frame_equal(pd.read_csv(folder / "per_image.csv"), expected)
-    drawn = {path.name for path in (folder / "masks").iterdir()}
-    assert drawn == {f"{name}.png" for name in ids}  # as many as are pictured
-    for name, mask in zip(ids, found, strict=True):
-        with Image.open(folder / "masks" / f"{name}.png") as picture:
-            assert picture.mode == "1"
-            assert np.array_equal(np.asarray(picture), mask), name
+    with Image.open(folder / "predictions.tif") as picture:
+        assert (picture.mode, picture.size) == ("1", (SIZE, SIZE * len(ids)))
+        assert np.array_equal(np.asarray(picture).reshape(found.shape), found)
+    spread = Probabilities.read(folder / "probabilities.csv")
+    assert list(spread.rows["id"]) == ids
+    assert np.array_equal(counts_at(spread.pixels, 0.5), expected[list(COUNT_COLUMNS)].to_numpy())
+    assert (spread.pixels.sum(axis=(0, 1)) > 0).sum() > 8, "probabilities of too few kinds to compare"
 
 
 @pytest.mark.parametrize("k", [0, 2])
@@ -206,10 +200,10 @@ def test_a_report_is_this_and_nothing_else(done, k):
             "cpus": os.cpu_count(),
             "cores": machine.cores(),
             "threads": torch.get_num_threads(),
+            "processor": machine.host()["processor"],
         },
         "files": {
-            **digests(folder, "config.json", "history.csv", "per_image.csv", "weights.safetensors"),
-            "masks": digest_of_masks(folder / "masks"),
+            **digests(folder, "config.json", "history.csv", *sorted(KEPT)),
         },
         "digest": own_digest(folder / "report.json"),
     }
@@ -253,7 +247,7 @@ def test_the_split_of_another_rule_is_scored_under_its_ids(prepared, tmp_path):
     save_run.begin(cell, prepared, recipe, tmp_path)
     config = files.read_json(cell.folder(tmp_path) / "config.json")
     assert (config["split"]["rule"], config["recipe_settings"]["split"]) == ("sorted", "sorted")
-    save_run.finish(replicas, [cell], score_test(replicas, Data.of(prepared, recipe.split, CPU)), tmp_path)
+    save_run.finish(replicas, [cell], score(replicas, Data.of(prepared, recipe.split, CPU).test), tmp_path)
     table = pd.read_csv(cell.folder(tmp_path) / "per_image.csv")
     assert list(table["id"]) == [prepared.ids[row] for row in prepared.split("sorted").test]
 
@@ -272,34 +266,12 @@ def test_a_report_names_the_cuda_device_and_what_was_allocated_there(monkeypatch
     assert report.metrics == pooled(counts)
 
 
-def test_more_test_images_than_are_pictured(monkeypatch, prepared, tmp_path):
-    """The predictions of those chosen by hash, each under its own name."""
-    monkeypatch.setattr(evaluate, "PICTURED", 5)
-    replicas, data = of_three(prepared), Data.of(prepared, "paper", CPU)
-    for cell in CELLS:
-        save_run.begin(cell, prepared, RECIPE, tmp_path)
-    save_run.finish(replicas, CELLS, score_test(replicas, data), tmp_path)
-    ids = [prepared.ids[row] for row in prepared.split("paper").test]
-    chosen = sorted(ids, key=lambda name: hashlib.sha256(b"picture:" + name.encode()).hexdigest())[:5]
-    assert pictured(ids) == chosen
-    for cell, k in ((CELLS[0], 0), (CELLS[2], 2)):
-        found = found_by({name: tensor[k] for name, tensor in replicas.best.items()}, data.test.plain(0, 32)[0])
-        folder = cell.folder(tmp_path) / "masks"
-        assert {path.stem for path in folder.iterdir()} == set(chosen)
-        for name in chosen:
-            with Image.open(folder / f"{name}.png") as picture:
-                assert np.array_equal(np.asarray(picture), found[ids.index(name)])
-
-
-def test_every_replica_has_a_cell(monkeypatch, prepared, tmp_path):
+def test_every_replica_has_a_cell(prepared, tmp_path):
     replicas, data = of_three(prepared), Data.of(prepared, "paper", CPU)
     for cell in CELLS:
         save_run.begin(cell, prepared, RECIPE, tmp_path)
     with pytest.raises(ValueError, match="is longer"):
-        save_run._write_masks(replicas, CELLS[:2], score_test(replicas, data), tmp_path)
-    monkeypatch.setattr(evaluate, "PICTURED", 0)
-    with pytest.raises(ValueError, match="is longer"):
-        save_run.finish(replicas, CELLS[:2], score_test(replicas, data), tmp_path)
+        save_run.finish(replicas, CELLS[:2], score(replicas, data.test), tmp_path)
 
 
 @pytest.mark.parametrize(

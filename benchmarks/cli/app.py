@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from benchmarks.cli import check, cite, data, evaluate, listing, measure, report, run
+from benchmarks.cli import check, cite, data, evaluate, export, listing, measure, predict, report, run, surface, weights
 from benchmarks.cli.foreign import SCRIPT
 from benchmarks.cli.options import Command, RecipeCommand
 from benchmarks.cli.session import Session
@@ -23,6 +23,10 @@ app = typer.Typer(
 app.command(cls=RecipeCommand)(run.run)
 app.command(cls=Command)(evaluate.evaluate)
 app.command(cls=Command)(report.report)
+app.command(cls=Command)(predict.predict)
+app.command(cls=Command)(export.export)
+app.command(cls=Command)(weights.weights)
+app.command(cls=Command)(surface.surface)
 app.command(cls=Command)(check.check)
 app.command(cls=Command)(data.data)
 app.command("list", cls=Command)(listing.list_)

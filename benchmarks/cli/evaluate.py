@@ -111,6 +111,7 @@ def _of_runs(
     """Score the weights of each run that is not scored yet; what was and is scored, and what failed."""
     from benchmarks import datasets
     from benchmarks.datasets import split_files
+    from benchmarks.prediction import weights as stored
     from benchmarks.runner import external
     from results.external import FOLDER, place
 
@@ -124,7 +125,7 @@ def _of_runs(
         session.say(f"{left} runs were trained on {on} itself and have their own test part there: left aside.")
     for run in others:
         try:
-            weights, settings = external.of_run(run), external.recipe_of(run)
+            weights, settings = stored.of_run(run), external.recipe_of(run)
             test = external.Test(datasets.load(on, settings.size), part, rule)
             folder = place(run.folder / FOLDER, on, part)
             about = external.done(folder, weights.sha256, test)
@@ -155,6 +156,7 @@ def _from_elsewhere(
     """Score a file of weights."""
     from benchmarks import datasets
     from benchmarks.networks import registry
+    from benchmarks.prediction import weights as stored
     from benchmarks.protocol import recipe as recipes
     from benchmarks.runner import external
     from results.external import FROM_ELSEWHERE, place
@@ -163,7 +165,7 @@ def _from_elsewhere(
     settings = recipes.named("paper").changed(size=size)
     if not entry.accepts(size):
         raise RequestError(f"{network} takes {entry.sizes}, not --size {size}; choose another size or network.")
-    weights = external.of_file(path, network)
+    weights = stored.of_file(path, network)
     test = external.Test(datasets.load(on, size), part, rule)
     session.say(f"{path} is {weights.source} (SHA-256 {weights.sha256[:12]}): not trained here.")
     home = root / FROM_ELSEWHERE / f"{network.replace('/', '_').replace(':', '_')}-{weights.sha256[:8]}"

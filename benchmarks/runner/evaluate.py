@@ -3,20 +3,17 @@
 Letters: R replicas, N images of the part, H = W pixels.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
-from hashlib import sha256
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from benchmarks.training.batches import ImageStore
-from benchmarks.training.data import Data
 from benchmarks.training.loop import evaluate
 from benchmarks.training.pixel_counts import predicted
 from benchmarks.training.replicas import Replicas
-
-PICTURED = 32  # images, chosen by id hash, whose predictions are kept for the qualitative figure
+from results.probabilities import BINS, EDGES
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,34 +24,35 @@ class Scores:
     """Of the N images, in the order of the counts."""
     counts: np.ndarray
     """tp, fp, fn, tn of each image in pixels, (R, N, 4) int64."""
-    masks: dict[str, np.ndarray] = field(repr=False)
-    """Predictions of the pictured images by id, each (R, H, W) bool."""
+    masks: np.ndarray = field(repr=False)
+    """Predicted masks, (R, N, H, W) bool."""
+    spread: np.ndarray = field(repr=False)
+    """Pixels of each image by truth (skin, lesion) and bin of the predicted probability, (R, N, 2, BINS) int64."""
 
 
-def score(replicas: Replicas, part: ImageStore, pictured: Iterable[str] = ()) -> Scores:
+def score(replicas: Replicas, part: ImageStore) -> Scores:
     """Score the best weights of each replica on every image of the part, once.
 
-    pictured: ids of the images whose predictions are kept. Raises ValueError where the part does not know its ids.
+    Raises ValueError where the part does not know the ids of its images.
     """
     if len(part.ids) != len(part):
         raise ValueError(f"{len(part)} images without their ids cannot be scored")
-    _, counts = evaluate(replicas, part, replicas.best)
-    masks = {name: _masks(replicas, part, part.ids.index(name)) for name in pictured}
-    return Scores(part.ids, counts.cpu().numpy(), masks)
+    masks: list[np.ndarray] = []
+    spreads: list[np.ndarray] = []
+
+    def seen(logits: Tensor, truth: Tensor) -> None:
+        masks.append(predicted(logits)[:, :, 0].cpu().numpy())
+        spreads.append(_spread(logits, truth).cpu().numpy())
+
+    _, counts = evaluate(replicas, part, replicas.best, seen=seen)
+    return Scores(part.ids, counts.cpu().numpy(), np.concatenate(masks, axis=1), np.concatenate(spreads, axis=1))
 
 
-@torch.no_grad()
-def _masks(replicas: Replicas, part: ImageStore, row: int) -> np.ndarray:
-    """(R, H, W) bool: what each replica predicts on one image."""
-    images, _ = part.plain(row, row + 1)
-    return predicted(replicas.logits(images, replicas.best))[:, 0, 0].cpu().numpy()
-
-
-def score_test(replicas: Replicas, data: Data) -> Scores:
-    """What every run is scored on: the test part, with the predictions that the qualitative figure may show."""
-    return score(replicas, data.test, pictured(data.test.ids))
-
-
-def pictured(ids: Iterable[str]) -> list[str]:
-    """The ids whose predictions are kept: the first by SHA-256 of "picture:" + id, the same for every network."""
-    return sorted(ids, key=lambda name: sha256(f"picture:{name}".encode()).hexdigest())[:PICTURED]
+def _spread(logits: Tensor, truth: Tensor) -> Tensor:
+    """(R, B, 1, H, W) logits and (B, 1, H, W) bool to (R, B, 2, BINS) pixels. What is not a number is in no bin."""
+    probability = logits.sigmoid().contiguous()
+    edges = torch.tensor(EDGES[1:-1], dtype=probability.dtype, device=probability.device)
+    cell = torch.bucketize(probability, edges, right=True) + BINS * truth
+    pixels = probability.isfinite().flatten(2).long()
+    found = torch.zeros(*logits.shape[:2], 2 * BINS, dtype=torch.int64, device=logits.device)
+    return found.scatter_add_(-1, cell.flatten(2), pixels).unflatten(-1, (2, BINS))

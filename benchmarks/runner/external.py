@@ -10,25 +10,21 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import Tensor
 
 from benchmarks import machine
 from benchmarks.datasets import PreparedSet
 from benchmarks.datasets.splits import Split
-from benchmarks.networks import registry
 from benchmarks.networks.identity import identity
-from benchmarks.networks.official import files as official_files
+from benchmarks.prediction.weights import Weights
 from benchmarks.protocol import recipe as recipes
 from benchmarks.protocol.recipe import Recipe
 from benchmarks.runner.evaluate import score
 from benchmarks.training import engine
 from benchmarks.training.batches import ImageStore
 from benchmarks.training.engine import Engine
-from benchmarks.training.replicas import Replicas, scored_network
+from benchmarks.training.replicas import Replicas
 from results import external, seal
-from results.cell import PER_IMAGE, WEIGHTS
+from results.cell import PER_IMAGE
 from results.errors import Damaged, RequestError
 from results.external import External
 from results.installation import code_version
@@ -37,17 +33,6 @@ from results.runs import Run
 from results.schema import Code, EngineRecord, PerImage
 
 SAME_ID, SAME_PIXELS = "same id", "same pixels"
-
-
-@dataclass(frozen=True)
-class Weights:
-    """Weights of a network by our names, and the file that they came from."""
-
-    network: str
-    tensors: Mapping[str, Tensor]
-    sha256: str
-    source: str | None = None
-    """What the file is, where it was not trained here."""
 
 
 @dataclass(frozen=True)
@@ -94,51 +79,6 @@ def known_of(prepared: PreparedSet, split: Split) -> tuple[dict[str, str], dict[
     if not prepared.checksums:
         return ids, {}
     return ids, {prepared.checksums[at]: f"{SAME_PIXELS} as {prepared.ids[at]} in {part}" for at, part in seen.items()}
-
-
-def of_run(run: Run) -> Weights:
-    """The weights that a run stored. Raises RequestError where they are not there, or not those of its report."""
-    path = run.folder / WEIGHTS
-    recorded = (run.report.files or {}).get(WEIGHTS)
-    if not path.exists():
-        raise RequestError(
-            f"{run.folder} holds no {WEIGHTS}; copy it there from the machine that trained it, or run this cell again."
-        )
-    found = seal.of_file(path)
-    if recorded is not None and found != recorded:
-        raise Damaged(path, "it is not the file of which report.json holds the SHA-256", seal.RESTORE)
-    try:
-        tensors = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise Damaged(path, f"it cannot be read ({error})", seal.RESTORE) from None
-    return Weights(run.cell.network, _fitting(run.cell.network, tensors, path), found)
-
-
-def of_file(path: Path, network: str) -> Weights:
-    """The weights in a file from elsewhere, by our names or the authors'. Raises RequestError where they do not fit."""
-    tensors = official_files.read(path)
-    expected = scored_network(network).state_dict()
-    sha256 = seal.of_file(path)
-    source = official_files.RELEASED.get(sha256)
-    if tensors.keys() == expected.keys():
-        return Weights(network, _fitting(network, tensors, path), sha256, source or "a file with this suite's names")
-    try:
-        converted = registry.convert_official(network, tensors)
-    except ValueError as error:
-        raise Damaged(path, f"it is no checkpoint of {network} ({error})", "name the network that it is of") from None
-    return Weights(network, converted, sha256, source or "a file with its authors' names, converted")
-
-
-def _fitting(network: str, tensors: Mapping[str, Tensor], path: Path) -> Mapping[str, Tensor]:
-    """The tensors themselves. Raises Damaged where names or shapes are not those of the network."""
-    expected = scored_network(network).state_dict()
-    wrong = sorted(tensors.keys() ^ expected.keys()) or [
-        name for name, tensor in tensors.items() if tensor.shape != expected[name].shape
-    ]
-    if wrong:
-        fault = f"it does not fit {network}: {wrong[0]} is missing, unknown or of another shape"
-        raise Damaged(path, fault, seal.RESTORE)
-    return tensors
 
 
 def recipe_of(run: Run) -> Recipe:

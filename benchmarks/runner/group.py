@@ -27,7 +27,7 @@ from benchmarks.protocol.recipe import Recipe
 from benchmarks.runner import litter, save_run
 from benchmarks.runner.claims import Claims
 from benchmarks.runner.console import Watcher
-from benchmarks.runner.evaluate import score_test
+from benchmarks.runner.evaluate import score
 from benchmarks.runner.rhythm import Rhythm
 from benchmarks.training import checkpoint
 from benchmarks.training.data import Data
@@ -224,7 +224,7 @@ def _train_and_store(spec: GroupSpec, resources: Resources, control: Control, cl
 
     with control.reporter.showing(replicas):
         train(replicas, resources.data, after_epoch, control.stop)
-        scores = score_test(replicas, resources.data)
+        scores = score(replicas, resources.data.test)
         verification.check()
         claims.check(spec.cells)
         save_run.finish(replicas, spec.cells, scores, spec.root)

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from PIL import Image
 from safetensors.torch import save
 from torch import Tensor
 
@@ -27,11 +26,22 @@ from benchmarks.runner.evaluate import Scores
 from benchmarks.training import checkpoint
 from benchmarks.training.engine import TORCH, Engine
 from benchmarks.training.replicas import Replicas, scored_network
-from results import files, seal
-from results.cell import CONFIG, FAILED, HISTORY, MASKS, PER_IMAGE, REPORT, WEIGHTS, Cell
+from results import files, predictions, seal
+from results.cell import (
+    CONFIG,
+    FAILED,
+    HISTORY,
+    PER_IMAGE,
+    PREDICTIONS,
+    PROBABILITIES,
+    REPORT,
+    WEIGHTS,
+    Cell,
+)
 from results.errors import Damaged, RequestError
 from results.installation import code_version
 from results.metrics import per_image_mean, pooled
+from results.probabilities import Probabilities
 from results.schema import Code, Config, EngineRecord, GivenUp, History, Host, PerImage, Report, Sizes, Split
 
 PRECISIONS = {"fp32": "fp32, TF32 off", "bf16": "bf16 autocast; weights, loss and AdamW fp32, TF32 off"}
@@ -159,7 +169,6 @@ def one_identity(cell: Cell, root: Path, *, finished: bool = False) -> None:
 
 def finish(replicas: Replicas, cells: list[Cell], scores: Scores, root: Path) -> None:
     """Write each replica's folder: what it scored on the test split and with which weights, or why it failed."""
-    _write_masks(replicas, cells, scores, root)
     network = scored_network(replicas.name)
     for k, (cell, progress) in enumerate(zip(cells, replicas.progress, strict=True)):
         folder = cell.folder(root)
@@ -171,6 +180,8 @@ def finish(replicas: Replicas, cells: list[Cell], scores: Scores, root: Path) ->
             continue
         counts = scores.counts[k]
         PerImage.of(list(scores.ids), counts).write(folder / PER_IMAGE)
+        predictions.write(folder / PREDICTIONS, scores.masks[k])
+        Probabilities.of(list(scores.ids), scores.spread[k]).write(folder / PROBABILITIES)
         files.write_bytes(folder / WEIGHTS, save(_weights(replicas, k, network.state_dict())))
         parameters = sum(parameter.numel() for parameter in network.parameters())
         report = _report(Config.read(folder / CONFIG), replicas, k, counts, parameters)
@@ -211,12 +222,3 @@ def _report(config: Config, replicas: Replicas, k: int, counts: np.ndarray, para
         host=Host(**machine.host()),
         finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-
-
-def _write_masks(replicas: Replicas, cells: list[Cell], scores: Scores, root: Path) -> None:
-    """1-bit PNG predictions of the pictured test images, for the seeds that did not fail."""
-    for name, masks in scores.masks.items():
-        for cell, progress, mask in zip(cells, replicas.progress, masks, strict=True):
-            if progress.failed_at is None:
-                with files.replacing(cell.folder(root) / MASKS / f"{name}.png") as partial:
-                    Image.fromarray(mask).save(partial, "PNG", optimize=True)

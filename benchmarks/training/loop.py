@@ -93,12 +93,19 @@ def steps_of(replicas: Replicas, images: int, epoch: int) -> Iterator[Drawn]:
 
 @torch.no_grad()
 def evaluate(
-    replicas: Replicas, data: ImageStore, tensors: Tensors, *, batch: int | None = None, limit: int | None = None
+    replicas: Replicas,
+    data: ImageStore,
+    tensors: Tensors,
+    *,
+    batch: int | None = None,
+    limit: int | None = None,
+    seen: Callable[[Tensor, Tensor], None] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """BCE + Dice of each image, (R, N), and its tp, fp, fn, tn in pixels, (R, N, 4) int64, in eval mode.
 
     tensors: stacked weights and buffers to evaluate. batch: images at a time, `EVALUATED` of the device by default.
-    limit: only so many images, from the first.
+    limit: only so many images, from the first. seen: called with the logits (R, B, 1, H, W) and the truth
+    (B, 1, H, W) of each batch.
     """
     batch = batch or EVALUATED[replicas.device.type]
     losses, pixel_counts = [], []
@@ -108,7 +115,10 @@ def evaluate(
         images, masks = data.plain(start, stop)
         logits = replicas.logits(images, tensors)  # (R, B, 1, H, W)
         losses.append(torch.stack([bce_dice_per_image(each, masks) for each in logits]))
-        pixel_counts.append(counts(logits, data.truth(start, stop)))
+        truth = data.truth(start, stop)
+        pixel_counts.append(counts(logits, truth))
+        if seen is not None:
+            seen(logits, truth)
     return torch.cat(losses, dim=1), torch.cat(pixel_counts, dim=1)
 
 

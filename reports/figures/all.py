@@ -14,6 +14,8 @@ from reports.figures.intervals import intervals
 from reports.figures.latency import latency
 from reports.figures.picture import Picture
 from reports.figures.predictions import Photographs, predictions
+from reports.figures.reliability import reliabilities
+from reports.statistics.block import RunBlock
 from reports.tables.grid import slug
 from results.errors import Problem, RequestError
 
@@ -48,6 +50,12 @@ def all_figures(findings: Findings, photographs: Photographs | None) -> Figures:
             intervals(block, findings.run_block(block.dataset, block.recipe), *_names("intervals", "Intervals", block))
             for block in everything
         ),
+        "reliability": _drawn(
+            reliabilities(
+                block, _labels(block, findings), findings.evidence, *_names("reliability", "Calibration", block)
+            )
+            for block in findings.run_blocks
+        ),
         "curves": _drawn(
             curves.curves(found, *_names("curves", "Learning curves", block)) for block, found in histories
         ),
@@ -60,7 +68,11 @@ def _drawn(pictures: Iterable[Picture | None]) -> list[Picture]:
     return [picture for picture in pictures if picture is not None]
 
 
-def _names(stem: str, words: str, block: Block) -> tuple[str, str]:
+def _labels(block: RunBlock, findings: Findings) -> dict[str, str]:
+    return {network: findings.label(network) for network in block.networks}
+
+
+def _names(stem: str, words: str, block: Block | RunBlock) -> tuple[str, str]:
     """File stem and title of a block's figure."""
     title = dataset_label(block.dataset)
     if stem == "figure2" and block.recipe == RECIPE and block.dataset in PANELS:

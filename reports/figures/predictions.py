@@ -17,8 +17,9 @@ from scipy.ndimage import binary_erosion
 from reports.comparison.join import Block, Row
 from reports.figures.picture import Picture
 from reports.figures.style import INK, PAPER
-from results.errors import Problem, RequestError
+from results.errors import Damaged, Problem, RequestError
 from results.metrics import METRICS
+from results.predictions import Masks
 from results.runs import Run
 
 Photographs = Callable[[str, list[str]], Mapping[str, tuple[np.ndarray, np.ndarray]]]
@@ -45,8 +46,8 @@ def predictions(block: Block, photographs: Photographs, name: str, title: str) -
 
     None where no run has stored masks. Raises RequestError where the photographs are not at hand.
     """
-    shown = [(row, run) for row in block.rows if (run := _with_masks(row)) is not None]
-    common = set.intersection(*(_stored_ids(run) for _, run in shown)) if shown else set()
+    shown = [(row, masks) for row in block.rows if (masks := _with_masks(row)) is not None]
+    common = set.intersection(*(set(masks) for _, masks in shown)) if shown else set()
     if not common:
         return None, []
     choices = choose([row for row, _ in shown], common)
@@ -56,7 +57,7 @@ def predictions(block: Block, photographs: Photographs, name: str, title: str) -
         raise RequestError(f"The prepared data set {block.dataset} holds none of the scored images; prepare it again.")
     lines, problems = _lines(shown, choices, pictures)
     jpeg = _jpeg(_compose(lines, choices))
-    seeds = sorted({run.cell.seed for _, run in shown})
+    seeds = sorted({masks.run.cell.seed for _, masks in shown})
     words = f"seed {seeds[0]}" if len(seeds) == 1 else "the lowest stored seed of each network"
     caption = (
         f"Predictions of {words}; white line: the network's contour; number: the image's own IoU in percent. "
@@ -83,16 +84,14 @@ def disagreement(rows: Sequence[Row]) -> dict[str, float]:
     return dict(zip(ids, np.std(values, axis=0).tolist(), strict=True))
 
 
-def _with_masks(row: Row) -> Run | None:
-    return next((run for run in sorted(row.runs, key=lambda run: run.cell.seed) if _stored_ids(run)), None)
-
-
-def _stored_ids(run: Run) -> set[str]:
-    return {path.stem for path in (run.folder / "masks").glob("*.png")} & set(run.per_image.index)
+def _with_masks(row: Row) -> Masks | None:
+    """The masks of the lowest seed that kept some."""
+    rising = sorted(row.runs, key=lambda run: run.cell.seed)
+    return next((masks for run in rising if (masks := Masks(run))), None)
 
 
 def _lines(
-    shown: Sequence[tuple[Row, Run]], choices: Sequence[Choice], pictures: Mapping[str, tuple[np.ndarray, np.ndarray]]
+    shown: Sequence[tuple[Row, Masks]], choices: Sequence[Choice], pictures: Mapping[str, tuple[np.ndarray, np.ndarray]]
 ) -> tuple[list[tuple[str, list[Image.Image]]], list[Problem]]:
     """Label and tiles of each line of the figure: photograph, truth, then the networks whose masks are readable."""
     photos = [_photo(pictures[choice.id][0]) for choice in choices]
@@ -100,17 +99,15 @@ def _lines(
     outlines = [_outlined(photo, truth) for photo, truth in zip(photos, truths, strict=True)]
     lines = [("Photograph", [Image.fromarray(photo) for photo in photos]), ("Truth", outlines)]
     problems = []
-    for row, run in shown:
+    for row, masks in shown:
         tiles = []
         for choice, photo, truth in zip(choices, photos, truths, strict=True):
-            path = run.folder / "masks" / f"{choice.id}.png"
             try:
-                with Image.open(path) as file:
-                    predicted = _mask(np.asarray(file.convert("1")))
-            except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-                problems.append(Problem(path, f"the mask cannot be read ({error})", "run this cell again"))
+                predicted = _mask(masks[choice.id])
+            except Damaged as damage:
+                problems.append(damage.problem)
                 break
-            tiles.append(_judged(photo, truth, predicted, run, choice.id))
+            tiles.append(_judged(photo, truth, predicted, masks.run, choice.id))
         if len(tiles) == len(choices):
             lines.append((row.marked_label, tiles))
     return lines, problems

@@ -4,6 +4,7 @@ from reports.comparison.findings import Findings
 from reports.tables.beyond import beyond_grids
 from reports.tables.counts import counts_grid
 from reports.tables.definitions import definition_grids
+from reports.tables.edges import edge_grids
 from reports.tables.efficiency import efficiency_grids
 from reports.tables.external import external_grids
 from reports.tables.folds import fold_grids
@@ -25,6 +26,7 @@ def all_grids(findings: Findings) -> dict[str, list[Grid]]:
         "counts": [counts_grid(findings)],
         "published_pairs": [published_pairs_grid(findings)],
         "statistics": statistics_grids(findings),
+        "edges": edge_grids(findings),
         "ranks": rank_grids(findings),
         "definitions": definition_grids(findings),
         "pairs": pair_grids(findings),

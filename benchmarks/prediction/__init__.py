@@ -1,0 +1,1 @@
+"""Trained networks at work: weights with their preprocessing, pictures in, masks out, and files for other programs."""
