@@ -41,7 +41,7 @@ Segments skin lesions in dermoscopic photographs. {card.parameters:,} parameters
   {sizes.test} were scored.
 * Recipe `{card.recipe}`, seed {card.seed}, epoch {card.best_epoch}: the one of {len(card.validation_losses)} seeds
   with the lowest validation loss; the test split chose nothing. Validation losses: {losses}.
-"""
+{f"* {card.note}" + chr(10) if card.note else ""}"""
 
 
 def _scores(card: Card) -> str:

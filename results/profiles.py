@@ -58,6 +58,13 @@ class KernelsSpread(Spread):
     """The version of their compiler."""
 
 
+class OnnxSpread(Spread):
+    """Of the exported network."""
+
+    onnxruntime: str
+    """The version that ran it."""
+
+
 class Row(Record):
     """One network on one device at one image size and one number of CPU threads."""
 
@@ -74,6 +81,8 @@ class Row(Record):
     """Images per second in batches of 32; None where a batch does not fit the memory."""
     kernels_latency_ms: KernelsSpread | None = None
     """latency_ms with the CPU kernels, on one thread; None where there are none."""
+    onnx_latency_ms: OnnxSpread | None = None
+    """latency_ms of the exported network in onnxruntime, on the same threads; None where there is no such."""
     peak_memory_mb: Amount | None = None
     """MB of a forward pass of one image."""
     weights_kb: Amount | None = None

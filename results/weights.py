@@ -67,6 +67,8 @@ class Card(Document):
     engine: EngineRecord | None = None
     code: Code | None = None
     """That trained them."""
+    note: str = ""
+    """What else must be known of them; a sentence."""
     licence: str = ""
     """Of the data."""
     citation: str = ""

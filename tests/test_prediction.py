@@ -182,7 +182,7 @@ def test_every_photograph_gets_a_mask_of_its_size(predicted: tuple[Path, str], p
         assert row.regions == ndimage.label(mask, np.ones((3, 3)))[1]
         assert 0 <= row.disagreement <= 1
         assert (output / "overlays" / f"{row.name}.jpg").exists()
-    assert (table["regions"] > 0).sum() > 5
+    assert 3 < (table["regions"] > 0).sum() < 10
     assert table["disagreement"].max() > 0
     assert not list(output.rglob("*.partial"))
 
@@ -215,8 +215,8 @@ def test_mirror_images_give_mirrored_masks(home: Path, photographs: Path, predic
         image.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(tmp_path / "mirrored.png")
     arguments = ("--network", NETWORK, "--dataset", "synthetic", "--results", home / "results")
     for name, flips in (("plain", ()), ("flips", ("--flips",))):
-        command("predict", photographs / f"{chosen}.png", tmp_path / "mirrored.png", *arguments, *flips, "--no-overlays",
-                "--output", tmp_path / name)  # fmt: skip
+        pictures = (photographs / f"{chosen}.png", tmp_path / "mirrored.png")
+        command("predict", *pictures, *arguments, *flips, "--no-overlays", "--output", tmp_path / name)
     kept = {
         name: [np.asarray(Image.open(tmp_path / name / "masks" / f"{each}.png")) for each in (chosen, "mirrored")]
         for name in ("plain", "flips")

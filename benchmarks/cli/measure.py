@@ -90,11 +90,18 @@ def profile(
     load_plugins(plugin)
     size = recipe.named("paper").changed(size=size).size  # within its bounds
     _probe(names, size, device)
-    headings = ("latency ms (batch 1)", "with CPU kernels", "images/s (batch 32)", "peak MB", "weights kB")
+    headings = (
+        "latency ms (batch 1)",
+        "in onnxruntime",
+        "with CPU kernels",
+        "images/s (batch 32)",
+        "peak MB",
+        "weights kB",
+    )
     table = Table("network", *headings)
 
     def announce(row: Row) -> None:
-        spreads = (row.latency_ms, row.kernels_latency_ms, row.throughput_ips)
+        spreads = (row.latency_ms, row.onnx_latency_ms, row.kernels_latency_ms, row.throughput_ips)
         medians = ("-" if each is None else f"{each.median:.1f}" for each in spreads)
         table.add_row(row.network, *medians, f"{row.peak_memory_mb:.0f}", f"{row.weights_kb:.0f}")
 

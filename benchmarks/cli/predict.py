@@ -86,7 +86,7 @@ def predict(
     found = find(photographs)
     members = _members(network, dataset, seeds, recipe, weights or [], size, results, device_named(device))
     for member in members:
-        session.say(f"With {member}.")
+        session.say(f"With {member.words}.")
     columns = (TextColumn("Predicting"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("", total=len(found))
@@ -130,7 +130,7 @@ def _members(
         from benchmarks.prediction.trained import load_file
 
         plain = [load_file(path, (networks or [""])[0], size).to(device) for path in others]
-        return [*plain, *(OnnxMember(path) for path in exported)]
+        return [*plain, *(OnnxMember(path, threads=1) for path in exported)]
     return list(_trained(networks or ["aulunet_v3"], dataset, seeds, recipe, results, device))
 
 

@@ -31,6 +31,15 @@ def weights(
             help="Results folder to keep them in. Default: the one that is read.", file_okay=False, callback=at_home
         ),
     ] = None,
+    over: Annotated[
+        Path | None,
+        typer.Option(
+            help="Results folder whose seeds the card quotes, where it is another one: for weights that were trained "
+            "again, of a run whose own are lost.",
+            file_okay=False,
+            callback=at_home,
+        ),
+    ] = None,
     results: Results = None,
 ) -> None:
     """Keep the weights of the best-validated seed of each network and data set, with a card, under weights/."""
@@ -44,6 +53,7 @@ def weights(
 
     session, root = session_of(context), results_to_read(results)
     findings, lacking = Findings.load(root), []
+    quoted = findings if over is None else Findings.load(results_to_read(over))
     table = Table("network", "data set", "recipe", "seed", "IoU %", "kB")
     for runs in _best(findings.evidence.runs, network, recipe):
         chosen = min(runs, key=lambda run: (run.report.validation_loss, run.cell.seed))
@@ -51,7 +61,7 @@ def weights(
         if not source.exists():
             lacking.append(f"{chosen.cell} has the lowest validation loss, but {source} is not here; copy it there.")
             continue
-        card = _card(chosen, runs, findings)
+        card = _card(chosen, quoted)
         place = shipped.folder(output or root, card.dataset, card.network)
         content = source.read_bytes()
         with files.replacing_all([place / name for name in (shipped.MODEL, shipped.CARD, shipped.README)]) as partials:
@@ -95,7 +105,21 @@ def _rank(runs: "list[Run]") -> tuple[bool, int, int]:
     return runs[0].cell.recipe == RECIPE, int(runs[0].config.size or 0), int(str(settings.get("epochs", 0)))
 
 
-def _card(chosen: "Run", runs: "list[Run]", findings: "Findings") -> "Card":
+def _note(chosen: "Run", runs: "list[Run]") -> str:
+    """Where the quoted run of this seed is another training than the one that the weights are of."""
+    stored = next((run for run in runs if run.cell.seed == chosen.cell.seed), None)
+    if stored is None or (stored.per_image.equals(chosen.per_image)):
+        return ""
+    return (
+        f"The weights are of a second training of seed {chosen.cell.seed}, because those of the stored run were not "
+        f"kept: on another processor arithmetic rounds otherwise, and a training goes another way. Its validation loss "
+        f"is {chosen.report.validation_loss:.4f} (stored run: {stored.report.validation_loss:.4f}), its IoU "
+        f"{100 * chosen.metrics['iou']:.2f} % ({100 * stored.metrics['iou']:.2f} %)."
+    )
+
+
+def _card(chosen: "Run", findings: "Findings") -> "Card":
+    """findings: of all seeds that the card quotes."""
     from benchmarks.datasets import layout
     from reports.comparison.names import dataset_label
     from results import seal
@@ -105,7 +129,11 @@ def _card(chosen: "Run", runs: "list[Run]", findings: "Findings") -> "Card":
 
     cell, config, report = chosen.cell, chosen.config, chosen.report
     block = findings.run_block(cell.dataset, cell.recipe)
-    assert block is not None
+    if block is None or cell.network not in block.networks:
+        raise RequestError(
+            f"--over holds no run of {cell.network} on {cell.dataset} by {cell.recipe}; name another one."
+        )
+    runs = sorted(block.networks[cell.network], key=lambda run: run.cell.seed)
     over = {}
     for metric in METRICS:
         each = next(each for each in block.intervals(metric) if each.network == cell.network)
@@ -132,6 +160,7 @@ def _card(chosen: "Run", runs: "list[Run]", findings: "Findings") -> "Card":
         weights=seal.of_file(chosen.folder / WEIGHTS),
         engine=config.engine,
         code=config.code,
+        note=_note(chosen, runs),
         licence=(config.data and config.data.licence) or (known and known.licence) or "",
         citation=(config.data and config.data.citation) or (known and known.citation) or "",
     ).sealed()

@@ -6,6 +6,8 @@ results/profiles.py has the file of a machine and its units; a row is measured a
 * throughput_ips: images per second in batches of 32; None where a batch does not fit the memory.
 * kernels_latency_ms: latency_ms of the same network run by the CPU kernels, which use one thread; with numba's version.
   None on CUDA and where numba is not installed.
+* onnx_latency_ms: latency_ms of the same network exported to ONNX and run by onnxruntime on the same threads; with its
+  version. None on CUDA, where onnxruntime is not installed, and where the network cannot be exported.
 * peak_memory_mb: of a forward pass of one image, weights and image included. On CUDA with all that the allocator hands
   out. On CPU the bytes of all tensors that are alive at once, a lower bound that is the same on every machine: what a
   kernel allocates for itself is not seen. The resident set of the process would show that, but is mostly the library's.
@@ -20,6 +22,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -31,10 +34,12 @@ from torch.utils._pytree import tree_leaves
 
 from benchmarks.machine import available_memory, cores, describe, settings_of_a_run, wait_for
 from benchmarks.networks import plugins, registry
+from benchmarks.prediction import onnx_file
+from benchmarks.prediction.export import write_onnx
 from benchmarks.training import kernels
 from benchmarks.training.engine import installed
 from results.errors import RequestError
-from results.profiles import KernelsSpread, Machine, Row, Spread, path_of, stored_rows, write
+from results.profiles import KernelsSpread, Machine, OnnxSpread, Row, Spread, path_of, stored_rows, write
 
 THROUGHPUT_BATCH = 32  # images
 
@@ -115,10 +120,27 @@ def _measure(name: str, device: torch.device, size: int, effort: Effort) -> Row:
         threads=torch.get_num_threads() if device.type == "cpu" else None,
         latency_ms=Spread.of(1e3 * seconds),
         throughput_ips=None if rates is None else Spread.of(rates),
+        onnx_latency_ms=_onnx_latency(network, images[:1], effort),
         kernels_latency_ms=_kernels_latency(network, images[:1], effort),
         peak_memory_mb=round(peak / 1e6, 3),
         weights_kb=round(weights_bytes(network) / 1e3, 3),
     )
+
+
+def _onnx_latency(network: nn.Module, image: Tensor, effort: Effort) -> OnnxSpread | None:
+    """Of the network run by onnxruntime; None where it cannot be."""
+    if image.is_cuda or not onnx_file.installed():
+        return None
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "network.onnx"
+        try:
+            write_onnx(network, image, path)
+        except Exception:  # what a network does that ONNX has no word for, in the exporter's many words
+            return None
+        run = onnx_file.session(path, torch.get_num_threads())
+    given = {onnx_file.INPUT: image.numpy()}
+    seconds = _time(lambda _: run.run(None, given), image, effort)
+    return OnnxSpread.of(1e3 * seconds, onnxruntime=str(onnx_file.needed().__version__))
 
 
 def _kernels_latency(network: nn.Module, image: Tensor, effort: Effort) -> KernelsSpread | None:
@@ -130,13 +152,15 @@ def _kernels_latency(network: nn.Module, image: Tensor, effort: Effort) -> Kerne
     return KernelsSpread.of(1e3 * _time(network, image, effort), numba=engine.numba)
 
 
-def _time(network: nn.Module, images: Tensor, effort: Effort) -> np.ndarray:
+def _time(network: Callable[[Tensor], object], images: Tensor, effort: Effort) -> np.ndarray:
     """Seconds of each timed pass, (n,)."""
     _passes(network, images, effort.warmup, 1, effort.seconds)
     return np.array(_passes(network, images, effort.passes, effort.at_least, effort.seconds))
 
 
-def _passes(network: nn.Module, images: Tensor, at_most: int, at_least: int, limit: float) -> list[float]:
+def _passes(
+    network: Callable[[Tensor], object], images: Tensor, at_most: int, at_least: int, limit: float
+) -> list[float]:
     timed: list[float] = []
     begun = time.perf_counter()
     while len(timed) < at_least or (len(timed) < at_most and time.perf_counter() - begun < limit):

@@ -23,6 +23,11 @@ class Member(Protocol):
     name: str
     size: int
 
+    @property
+    def words(self) -> str:
+        """What it is, for people."""
+        ...
+
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """(B, S, S, 3) uint8 to (B, S, S) float32 in [0, 1]."""
         ...

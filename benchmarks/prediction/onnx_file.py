@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,11 @@ class About:
     """ "float32" or "int8"."""
     dataset: str = ""
     """That it was trained on; empty for weights from elsewhere."""
+
+
+def installed() -> bool:
+    """Whether networks can be exported and run here."""
+    return all(find_spec(name) for name in ("onnx", "onnxscript", "onnxruntime"))
 
 
 def needed() -> Any:
@@ -70,6 +76,13 @@ class OnnxMember:
         except (ValueError, TypeError, KeyError):
             raise Damaged(path, "it is not a file of this suite's export", "export the network again") from None
         self.name, self.size = self.about.network, self.about.size
+
+    @property
+    def words(self) -> str:
+        """What it is."""
+        known = f" of {self.about.dataset}" if self.about.dataset else ""
+        weights = f"weights {self.about.weights[:12]}"
+        return f"{self.name}{known} at {self.size} px by onnxruntime, {self.about.precision} ({weights})"
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """(B, S, S, 3) uint8 to (B, S, S) float32 in [0, 1]."""

@@ -1,15 +1,21 @@
-"""Photographs in; masks, overlays and a table out. Files are read and written while the networks compute."""
+"""Photographs in; masks, overlays and a table out.
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+Each photograph is read, predicted and written by one thread, as many photographs at a time as there are cores: a light
+network gains more by that than by computing on several cores itself.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 from PIL import Image
 from scipy import ndimage
 
 from benchmarks.datasets.pixels import in_order
+from benchmarks.machine import cores, settings_of_a_run
 from benchmarks.prediction.ensemble import GREATEST_SPREAD, Member, Opinions, ask
 from benchmarks.prediction.photographs import Photograph, Prepared, prepare
 from benchmarks.prediction.regions import regions
@@ -63,32 +69,24 @@ def predict(
 ) -> Outcome:
     """Predict every photograph and write its files below `output`; the table of all comes last.
 
-    announce: called after each photograph. workers: threads that read, and as many that write; all cores by default.
+    announce: called after each photograph. workers: photographs at a time; as many as there are cores by default.
     A photograph that cannot be read is left out and told. Raises RequestError where something cannot be written.
     """
     sizes = [member.size for member in members]
 
-    def read(photograph: Photograph) -> Prepared | str:
+    def one(photograph: Photograph) -> Prediction | str:
         try:
-            return prepare(photograph, sizes, show=overlays)
+            prepared = prepare(photograph, sizes, show=overlays)
         except RequestError as error:
             return str(error)
-
-    def asked() -> Iterator[tuple[Prepared | str, Opinions | None]]:
-        for each in in_order(read, photographs, workers):
-            yield each, None if isinstance(each, str) else ask(members, each.small, flips=flips)
-
-    def written(both: tuple[Prepared | str, Opinions | None]) -> Prediction | str:
-        prepared, opinions = both
-        if isinstance(prepared, str):
-            return prepared
-        assert opinions is not None
-        return _write(prepared, opinions, output)
+        return _write(prepared, ask(members, prepared.small, flips=flips), output)
 
     found: list[Prediction | str] = []
-    for photograph, each in zip(photographs, in_order(written, asked(), workers), strict=True):
-        found.append(each)
-        announce(photograph)
+    with settings_of_a_run():
+        torch.set_num_threads(1)
+        for photograph, each in zip(photographs, in_order(one, photographs, workers or cores()), strict=True):
+            found.append(each)
+            announce(photograph)
     predictions = [each for each in found if isinstance(each, Prediction)]
     if predictions:
         files.write_csv(output / TABLE, table(predictions))

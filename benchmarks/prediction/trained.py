@@ -61,6 +61,13 @@ class Trained(nn.Module):
         self.name, self.size, self.sha256, self.card = entry.name, size, weights.sha256, card
         self.eval().requires_grad_(False)
 
+    @property
+    def words(self) -> str:
+        """What it is: "aulunet_v3 of isic2018, recipe half, seed 5, at 128 px"."""
+        card = self.card
+        known = "" if card is None else f" of {card.dataset}, recipe {card.recipe}, seed {card.seed},"
+        return f"{self.name}{known} at {self.size} px (weights {self.sha256[:12]})"
+
     @torch.inference_mode()
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) uint8 to (B, 1, H, W) float32 in [0, 1]; pictures of another size are scaled to S and back.

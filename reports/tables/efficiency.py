@@ -10,6 +10,8 @@ from reports.tables.cells import label_cell
 from reports.tables.grid import NOT_MEASURED, Column, Grid, GridRow, TableCell, slug
 from results.profiles import Spread
 
+TIMED = ("latency_ms", "onnx_latency_ms", "kernels_latency_ms", "throughput_ips")
+
 
 def efficiency_grids(findings: Findings) -> list[Grid]:
     """One grid per machine: they are never mixed."""
@@ -32,6 +34,7 @@ def _efficiency_grid(profile: Profile, known: Mapping[str, Row]) -> Grid:
         Column("size", "Image", "px", "number"),
         Column("threads", "Threads", "", "number"),
         Column("latency_ms", "Latency, batch 1", "ms", "number", title="median (quartiles)"),
+        Column("onnx_latency_ms", "the same, onnxruntime", "ms", "number", title="same threads; median (quartiles)"),
         Column("kernels_latency_ms", "the same, CPU kernels", "ms", "number", title="one thread; median (quartiles)"),
         Column("throughput_ips", "Throughput, batch 32", "images/s", "number", title="median (quartiles)"),
         Column("peak_memory_mb", "Peak memory", "MB", "number"),
@@ -43,7 +46,7 @@ def _efficiency_grid(profile: Profile, known: Mapping[str, Row]) -> Grid:
     for row in measured:
         cells = [label_cell(row.network, known), TableCell(row.device, row.device)]
         cells += [_plain(getattr(row, key), key) for key in ("size", "threads")]
-        cells += [_quartiles(getattr(row, key), key) for key in ("latency_ms", "kernels_latency_ms", "throughput_ips")]
+        cells += [_quartiles(getattr(row, key), key) for key in TIMED]
         cells += [_plain(getattr(row, key), key) for key in ("peak_memory_mb", "weights_kb")]
         rows.append(GridRow(row.network, cells))
     machine = profile.machine
