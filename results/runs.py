@@ -97,7 +97,7 @@ def check_finished(cell: Cell, root: Path) -> None:
     folder = cell.folder(root)
     report = _of_cell(Report, cell, folder / REPORT)
     if report.files is None:
-        _read_run(cell, folder, large=False)
+        read_run(cell, folder, large=False)
     seal.check_folder(folder, report.files, large=False)
 
 
@@ -200,10 +200,14 @@ def _load_one(folder: Path, root: Path, stored: Stored, large: bool) -> None:
     if given_up is not None:
         stored.failures.append(given_up)
     elif is_finished(cell, root):
-        stored.runs.append(_read_run(cell, folder, large=large))
+        stored.runs.append(read_run(cell, folder, large=large))
 
 
-def _read_run(cell: Cell, folder: Path, *, large: bool) -> Run:
+def read_run(cell: Cell, folder: Path, *, large: bool = True) -> Run:
+    """The finished run in this folder, validated. Raises Damaged.
+
+    large: also compare weights and masks with their checksums.
+    """
     report = _of_cell(Report, cell, folder / REPORT)
     seal.check_folder(folder, report.files, large=large)
     config = _of_cell(Config, cell, folder / CONFIG)

@@ -24,10 +24,10 @@ from reports.figures.predictions import (
     TILE,
     _judged,
     _lines,
-    _mask,
-    _photo,
     choose,
     disagreement,
+    mask_tile,
+    photo_tile,
     predictions,
 )
 from reports.figures.scatter import Mark
@@ -262,7 +262,7 @@ def test_the_sheet_puts_each_mask_beside_its_own_photograph(block: Block, tmp_pa
     assert [name for name, _ in lines][:2] == ["Photograph", "Truth"]
     for choice, tile in zip(choices, lines[2][1], strict=True):
         photo, mask = pictures[choice.id]
-        again = _judged(_photo(photo), _mask(mask), _mask(mask), row.runs[0], choice.id)
+        again = _judged(photo_tile(photo), mask_tile(mask), mask_tile(mask), row.runs[0], choice.id)
         assert np.array_equal(np.asarray(tile), np.asarray(again))
 
 

@@ -7,7 +7,21 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from benchmarks.cli import check, cite, data, evaluate, export, listing, measure, predict, report, run, surface, weights
+from benchmarks.cli import (
+    check,
+    cite,
+    compare,
+    data,
+    evaluate,
+    export,
+    listing,
+    measure,
+    predict,
+    report,
+    run,
+    surface,
+    weights,
+)
 from benchmarks.cli.foreign import SCRIPT
 from benchmarks.cli.options import Command, RecipeCommand
 from benchmarks.cli.session import Session
@@ -29,6 +43,9 @@ app.command(cls=Command)(weights.weights)
 app.command(cls=Command)(surface.surface)
 app.command(cls=Command)(check.check)
 app.command(cls=Command)(data.data)
+app.command(cls=Command)(compare.compare)
+app.command(cls=Command)(compare.diff)
+app.command(cls=Command)(compare.merge)
 app.command("list", cls=Command)(listing.list_)
 app.command(cls=Command)(measure.count)
 app.command(cls=Command)(measure.profile)

@@ -40,17 +40,19 @@ def report(
 
     chosen, root = {each.strip() for each in formats.split(",")}, results_to_read(results)
     say_without_runs(root)
-    written = render.render(root, output or report_folder(), chosen, _pictures if pictures else None)
+    written = render.render(root, output or report_folder(), chosen, photographs if pictures else None)
     for path in written:
         session_of(context).say_path(path)
 
 
-def _pictures(dataset: str, ids: Sequence[str]) -> "dict[str, tuple[np.ndarray, np.ndarray]]":
+def photographs(
+    dataset: str, ids: Sequence[str], size: int | None = None
+) -> "dict[str, tuple[np.ndarray, np.ndarray]]":
     """Photographs (H, W, 3) uint8 and truths (H, W) bool by id. Raises RequestError where they cannot be had here."""
     from benchmarks import datasets
 
     try:
-        prepared = datasets.load(dataset)
+        prepared = datasets.load(dataset, size or 256)
     except ImportError as error:
         raise RequestError(f"The pictures of {dataset} need the library {error.name}; install it with pip.") from None
     rows = {name: row for row, name in enumerate(prepared.ids)}

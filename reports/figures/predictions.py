@@ -94,8 +94,8 @@ def _lines(
     shown: Sequence[tuple[Row, Masks]], choices: Sequence[Choice], pictures: Mapping[str, tuple[np.ndarray, np.ndarray]]
 ) -> tuple[list[tuple[str, list[Image.Image]]], list[Problem]]:
     """Label and tiles of each line of the figure: photograph, truth, then the networks whose masks are readable."""
-    photos = [_photo(pictures[choice.id][0]) for choice in choices]
-    truths = [_mask(pictures[choice.id][1]) for choice in choices]
+    photos = [photo_tile(pictures[choice.id][0]) for choice in choices]
+    truths = [mask_tile(pictures[choice.id][1]) for choice in choices]
     outlines = [_outlined(photo, truth) for photo, truth in zip(photos, truths, strict=True)]
     lines = [("Photograph", [Image.fromarray(photo) for photo in photos]), ("Truth", outlines)]
     problems = []
@@ -103,7 +103,7 @@ def _lines(
         tiles = []
         for choice, photo, truth in zip(choices, photos, truths, strict=True):
             try:
-                predicted = _mask(masks[choice.id])
+                predicted = mask_tile(masks[choice.id])
             except Damaged as damage:
                 problems.append(damage.problem)
                 break
@@ -113,24 +113,24 @@ def _lines(
     return lines, problems
 
 
-def _photo(image: np.ndarray) -> np.ndarray:
+def photo_tile(image: np.ndarray) -> np.ndarray:
     """(H, W, 3) uint8 to (TILE, TILE, 3) uint8."""
     return np.asarray(Image.fromarray(image).resize((TILE, TILE), Image.Resampling.LANCZOS))
 
 
-def _mask(mask: np.ndarray) -> np.ndarray:
+def mask_tile(mask: np.ndarray) -> np.ndarray:
     """(H, W) bool to (TILE, TILE) bool."""
     return np.asarray(Image.fromarray(mask).resize((TILE, TILE), Image.Resampling.NEAREST))
 
 
-def _contour(mask: np.ndarray) -> np.ndarray:
+def contour(mask: np.ndarray) -> np.ndarray:
     """(H, W) bool: the two outermost pixels of the mask."""
     return mask & ~binary_erosion(mask, iterations=2)
 
 
 def _outlined(photo: np.ndarray, truth: np.ndarray) -> Image.Image:
     tile = photo.copy()
-    tile[_contour(truth)] = 255
+    tile[contour(truth)] = 255
     return Image.fromarray(tile)
 
 
@@ -145,11 +145,11 @@ def _judged(photo: np.ndarray, truth: np.ndarray, predicted: np.ndarray, run: Ru
     }
     for case, where in cases.items():
         tile[where] += (np.array(COLOURS[case]) - tile[where]) * STRENGTH[case]
-    tile[_contour(predicted)] = 255
+    tile[contour(predicted)] = 255
     image = Image.fromarray(tile.clip(0, 255).astype(np.uint8))
     iou = float(METRICS[0](run.per_image.loc[name].to_numpy()))
     ImageDraw.Draw(image).text(
-        (5, TILE - 5), f"{100 * iou:.1f}", font=_font(13), fill=PAPER, stroke_width=2, stroke_fill=INK, anchor="ls"
+        (5, TILE - 5), f"{100 * iou:.1f}", font=font(13), fill=PAPER, stroke_width=2, stroke_fill=INK, anchor="ls"
     )
     return image
 
@@ -161,11 +161,11 @@ def _compose(lines: Sequence[tuple[str, list[Image.Image]]], choices: Sequence[C
     draw = ImageDraw.Draw(sheet)
     for column, choice in enumerate(choices):
         middle = MARGIN + step * column + TILE // 2
-        draw.text((middle, 6), choice.id, font=_font(13, "-Bold"), fill=INK, anchor="ma")
-        draw.text((middle, 25), choice.reason, font=_font(12), fill=INK, anchor="ma")
+        draw.text((middle, 6), choice.id, font=font(13, "-Bold"), fill=INK, anchor="ma")
+        draw.text((middle, 25), choice.reason, font=font(12), fill=INK, anchor="ma")
     for place, (words, tiles) in enumerate(lines):
         top = HEADER + step * place
-        draw.text((MARGIN - 10, top + TILE // 2), _folded(words), font=_font(14), fill=INK, anchor="rm", align="right")
+        draw.text((MARGIN - 10, top + TILE // 2), _folded(words), font=font(14), fill=INK, anchor="rm", align="right")
         for column, tile in enumerate(tiles):
             sheet.paste(tile, (MARGIN + step * column, top))
     _legend(draw, sheet.height - FOOTER + 8)
@@ -174,7 +174,7 @@ def _compose(lines: Sequence[tuple[str, list[Image.Image]]], choices: Sequence[C
 
 def _folded(name: str) -> str:
     """A name that does not fit the margin, over two lines."""
-    if _font(14).getlength(name) <= MARGIN - 14:
+    if font(14).getlength(name) <= MARGIN - 14:
         return name
     words = name.split(" ")
     half = next(k for k in range(1, len(words) + 1) if len(" ".join(words[:k])) >= len(name) // 3)
@@ -191,12 +191,12 @@ def _legend(draw: ImageDraw.ImageDraw, top: int) -> None:
                     (x, top + 14, min(x + 14, left + 22), max(top, top + 14 - (left + 22 - x))), fill=PAPER, width=2
                 )
         left += 30
-        draw.text((left, top + 7), case, font=_font(13), fill=INK, anchor="lm")
-        left += int(_font(13).getlength(case)) + 26
-    draw.text((left, top + 7), "grey: true negative", font=_font(13), fill=INK, anchor="lm")
+        draw.text((left, top + 7), case, font=font(13), fill=INK, anchor="lm")
+        left += int(font(13).getlength(case)) + 26
+    draw.text((left, top + 7), "grey: true negative", font=font(13), fill=INK, anchor="lm")
 
 
-def _font(size: int, weight: str = "") -> ImageFont.FreeTypeFont:
+def font(size: int, weight: str = "") -> ImageFont.FreeTypeFont:
     """The font that ships with matplotlib: the same on every machine."""
     return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / f"fonts/ttf/DejaVuSans{weight}.ttf"), size)
 

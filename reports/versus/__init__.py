@@ -1,0 +1,1 @@
+"""Two networks, runs or results folders against each other."""
