@@ -19,7 +19,7 @@ from results.cell import PREDICTIONS, PROBABILITIES, Cell
 from results.errors import Damaged, Problem
 from results.files import RERUN, own_or_packaged
 from results.probabilities import Probabilities, counts_at
-from results.published import TABLES, BeyondTable, Contradictions, Documented, Printed, PublishedTable
+from results.published import TABLES, BeyondTable, Claim, Claims, Contradictions, Documented, Printed, PublishedTable
 from results.runs import Failure, Run, load_runs, of_one_identity
 
 
@@ -52,6 +52,7 @@ class Evidence:
     complexity: dict[str, dict[str, int]]
     profiles: list[Profile]
     documented: list[Documented]
+    claims: list[Claim]
     leakage: Leakage
     problems: list[Problem]
     external: list[external_scores.Scored] = field(default_factory=list)
@@ -101,6 +102,7 @@ def load_everything(root: Path) -> Evidence:
         complexity=counts,
         profiles=_profiles(root, problems),
         documented=_documented(problems),
+        claims=_claims(problems),
         leakage=_leakage(root, problems),
         problems=problems,
     )
@@ -193,6 +195,14 @@ def _profiles(root: Path, problems: list[Problem]) -> list[Profile]:
 def _documented(problems: list[Problem]) -> list[Documented]:
     try:
         return Contradictions.read(Contradictions.path()).documented
+    except Damaged as damage:
+        problems.append(damage.problem)
+        return []
+
+
+def _claims(problems: list[Problem]) -> list[Claim]:
+    try:
+        return Claims.read(Claims.path()).claims
     except Damaged as damage:
         problems.append(damage.problem)
         return []

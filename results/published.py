@@ -11,7 +11,7 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
-from results.catalogue import BEYOND
+from results.catalogue import BEYOND, NETWORKS
 from results.errors import Damaged, Problem
 from results.metrics import DEFINITIONS, EARLIER, METRICS
 from results.table import Column, Table, read_lines
@@ -107,6 +107,66 @@ class Contradictions(Table):
     @property
     def documented(self) -> list[Documented]:
         return [Documented(*map(str, row)) for row in self.rows[self.names()].itertuples(index=False)]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Something that the paper says in words, tied to rows of its tables."""
+
+    name: str
+    words: str
+    kind: str
+    """ "better": a higher metric than each of `against`; "fewer": less of a count, by `value` percent."""
+    network: str
+    against: tuple[str, ...]
+    dataset: str
+    """Empty for a count."""
+    metric: str
+    """Key of a metric, params_m or gflops."""
+    value: str
+    """As printed, percent; empty where the claim has no number."""
+    source: str
+    """Where the paper says it."""
+
+
+class Claims(Table):
+    """claims.csv: one row per claim."""
+
+    COLUMNS = (
+        *(Column(name, str) for name in ("name", "words")),
+        Column("kind", str, choices=("better", "fewer")),
+        Column("network", str, choices=tuple(NETWORKS)),
+        *(Column(name, str) for name in ("against", "dataset")),
+        Column("metric", str, choices=(*COUNTED, *(metric.name for metric in METRICS))),
+        Column("value", str),
+        Column("source", str),
+    )
+    KEY = ("name",)
+    CURE = RESTORE
+    TYPED = True
+
+    @classmethod
+    def path(cls) -> Path:
+        return PUBLISHED / "claims.csv"
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """As in Table. Raises Damaged for a network that there is not too, and for a number that is none."""
+        table = super().read(path)
+        for claim in table.claims:
+            if unknown := [name for name in claim.against if name not in NETWORKS] or not claim.against:
+                raise Damaged(path, f"against of {claim.name} names no network ({unknown})", CORRECT)
+            if (claim.kind == "fewer") != bool(re.fullmatch(r"\d+(\.\d+)?", claim.value)):
+                raise Damaged(
+                    path, f"the value of {claim.name} is {claim.value!r}; fewer has a number, better none", CORRECT
+                )
+        return table
+
+    @property
+    def claims(self) -> list[Claim]:
+        """All of them, in the order of the file."""
+        rows = self.rows[self.names()].to_dict("records")
+        return [Claim(**{**row, "against": tuple(str(row["against"]).split())}) for row in rows]
 
 
 @dataclass(frozen=True)

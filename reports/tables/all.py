@@ -2,6 +2,7 @@
 
 from reports.comparison.findings import Findings
 from reports.tables.beyond import beyond_grids
+from reports.tables.claims import claim_grids
 from reports.tables.counts import counts_grid
 from reports.tables.definitions import definition_grids
 from reports.tables.edges import edge_grids
@@ -19,6 +20,7 @@ from reports.tables.statistics import statistics_grids
 def all_grids(findings: Findings) -> dict[str, list[Grid]]:
     """Every table of the report by file stem; what has nothing to show has no grids."""
     return {
+        "claims": claim_grids(findings),
         **{name: paper_grids(name, table) for name, table in findings.tables.items()},
         "folds": fold_grids(findings),
         "external": external_grids(findings),
