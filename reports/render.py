@@ -22,7 +22,7 @@ def render(root: Path, output: Path, formats: set[str], pictures: Photographs | 
     """
     for name in sorted(formats - set(FORMATS)):
         raise unknown("format", name, FORMATS, "--format takes any of: {names}")
-    contents = Contents(Findings.load(root), pictures)
+    contents = Contents(Findings.load(root), pictures, frozenset(formats))
     made: dict[str, bytes] = {}
     for name, export in EXPORTS.items():
         if name in formats:

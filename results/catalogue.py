@@ -6,6 +6,8 @@ reports show them. What the paper printed of each stands in results/published/.
 
 from dataclasses import dataclass
 
+from results.architectures import ARCHITECTURES
+
 PAPER_VENUE = "BMVC25"
 """Of AULUNet, whose own rows are published without one."""
 
@@ -37,6 +39,13 @@ class Network:
     """Where the paper leaves the architecture open: what we take it to be, and why."""
     note: str = ""
     """What else a table must say of it."""
+    own_loss: str = ""
+    """What its training loss is where that is not the recipe's alone, so that it is on a scale of its own."""
+
+    @property
+    def architecture(self) -> str:
+        """What it is made of, in words; empty where nothing is written."""
+        return ARCHITECTURES.get(self.name) or ARCHITECTURES.get(self.name.split("_")[0], "")
 
 
 NETWORKS = {
@@ -45,13 +54,13 @@ NETWORKS = {
         Network("unet", "U-Net", "MICCAI15"),
         Network("scr_net", "SCR-Net", "AAAI21"),
         Network("aswin_unet", "ASwin U-Net", "ISBI23"),
-        Network("c2sdg", "C2SDG", "MICCAI23"),
+        Network("c2sdg", "C2SDG", "MICCAI23", own_loss="two views of each image and a contrast between them"),
         Network("unext_s", "UNeXt-S", "MICCAI22"),
         Network("malunet", "MALUNet", "BIBM22"),
-        Network("ege_unet", "EGE-UNet", "MICCAI23"),
+        Network("ege_unet", "EGE-UNet", "MICCAI23", own_loss="five further maps, deeply supervised"),
         Network("vm_unet", "VM-UNet", "arXiv24"),
         Network("lightm_unet", "LightM-UNet", "ICIC24"),
-        Network("lb_unet", "LB-UNet", "MICCAI24"),
+        Network("lb_unet", "LB-UNet", "MICCAI24", own_loss="further maps and boundaries, deeply supervised"),
         Network("ulvm_unet", "ULVM-UNet", "arXiv24"),
         Network("aulunet_v1", "AULUNet-v1", interpretation=_WIDTHS),
         Network("aulunet_v2", "AULUNet-v2", interpretation=_WIDTHS),

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from benchmarks.networks import citations, registry
+from benchmarks.networks import registry
+from results import citations
 from results.errors import RequestError
 
 ROOT = Path(__file__).parents[1]
@@ -57,7 +58,7 @@ def test_an_unknown_name_is_a_sentence_with_the_nearest(typed, meant):
 
 
 def test_citing_needs_no_torch():
-    code = "import sys; from benchmarks.networks.citations import bibtex; bibtex(); sys.exit('torch' in sys.modules)"
+    code = "import sys; from results.citations import bibtex; bibtex(); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 

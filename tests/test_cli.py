@@ -11,7 +11,8 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmarks.cli.app import app, main
-from benchmarks.networks import citations, registry
+from benchmarks.networks import registry
+from results import citations
 from results.installation import version
 
 ROOT = Path(__file__).parents[1]

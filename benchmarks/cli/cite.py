@@ -21,6 +21,6 @@ def cite(
     ] = None,
 ) -> None:
     """Print BibTeX entries of the suite, of the paper that it reproduces, and of networks. Needs no torch."""
-    from benchmarks.networks import citations
+    from results import citations
 
     session_of(context).say_whole(citations.bibtex(networks or ()).rstrip("\n"))

@@ -43,12 +43,12 @@ def weights(
     results: Results = None,
 ) -> None:
     """Keep the weights of the best-validated seed of each network and data set, with a card, under weights/."""
-    from benchmarks.networks.citations import bibtex
     from reports.card import card_text
     from reports.comparison.findings import Findings
     from results import files
     from results import weights as shipped
     from results.cell import WEIGHTS
+    from results.citations import bibtex
     from results.installation import results_to_read
 
     session, root = session_of(context), results_to_read(results)

@@ -29,8 +29,8 @@ class ClaimVerdict(StrEnum):
 MEANING = (
     "Supported: every difference that the claim speaks of is measured, has the claimed sign and is more than chance "
     f"(p below {ALPHA} after Holm's correction over the claim's own differences, at least {ENOUGH_SEEDS} seeds of each "
-    "network). Partly supported: some are, and none is more than chance the other way. Not separated: what is measured can "
-    "be chance. Contradicted: at least one difference is more than chance the other way."
+    "network). Partly supported: some are, and none is more than chance the other way. Not separated: what is measured "
+    "can be chance. Contradicted: at least one difference is more than chance the other way."
 )
 
 

@@ -13,6 +13,7 @@ from reports.comparison.tally import Tally, tally
 from reports.comparison.verdict import RECIPE
 from reports.evidence import Evidence, load_everything
 from reports.statistics.block import RunBlock
+from results.catalogue import NETWORKS
 from results.published import TABLES
 from results.runs import Run
 
@@ -56,8 +57,13 @@ class Findings:
         return found
 
     def label(self, network: str) -> str:
-        """The network's name as the tables write it; its key where no table holds it."""
-        return self.first_rows[network].label if network in self.first_rows else network
+        """The network's name as the tables write it, else as the catalogue or its runs do; its key where none does."""
+        if network in self.first_rows:
+            return self.first_rows[network].label
+        if network in NETWORKS:
+            return NETWORKS[network].label
+        labels = (run.config.label for run in self.evidence.runs if run.cell.network == network)
+        return next(filter(None, labels), network)
 
     @cached_property
     def tally(self) -> Tally:

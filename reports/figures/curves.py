@@ -1,7 +1,7 @@
 """Learning curves of all networks of a block, from history.csv: losses above, validation IoU below."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from matplotlib.ticker import MaxNLocator
 from reports.comparison.join import Block
 from reports.figures.picture import Picture, picture
 from reports.figures.style import BLUE, INK, ORANGE, style
+from results.catalogue import NETWORKS
 from results.errors import Damaged, Problem
 from results.runs import Run
 
@@ -34,6 +35,8 @@ class History:
     epoch: np.ndarray
     values: Mapping[str, tuple[np.ndarray, ...]]
     best: tuple[int, ...]
+    own_loss: str = ""
+    """What the training loss is where that is not the recipe's alone, and on another scale therefore."""
 
 
 def histories(block: Block) -> tuple[list[History], list[Problem]]:
@@ -49,7 +52,8 @@ def histories(block: Block) -> tuple[list[History], list[Problem]]:
                 message = f"no learning curve can be drawn from it ({damage.message})"
                 problems.append(Problem(damage.path, message, damage.cure))
         if tables:
-            found.append(_history(row.marked_label, tables, runs))
+            own = NETWORKS[row.network].own_loss if row.network in NETWORKS else ""
+            found.append(replace(_history(row.marked_label, tables, runs), own_loss=own))
     return found, problems
 
 
@@ -96,7 +100,7 @@ def curves(found: Sequence[History], name: str, title: str) -> Picture | None:
             first, last = place % across == 0, place + across >= len(found)
             lower = _Panel(ax, (left, bottom, PLACE[0] - 0.14, 0.68), epochs, iou)
             upper = _Panel(ax, (left, bottom + 0.76, PLACE[0] - 0.14, 0.7), epochs, losses)
-            _losses(upper, history, first)
+            _losses(upper, history, first, _comparable(history, found))
             _iou(lower, history, first, last)
         _legend(figure)
         caption = (
@@ -104,13 +108,29 @@ def curves(found: Sequence[History], name: str, title: str) -> Picture | None:
             "(solid), ticks at the epochs that were selected; lower panels: IoU on the validation split. All panels "
             "share their axes."
         )
+        if others := [history for history in found if not _comparable(history, found)]:
+            named = "; ".join(f"{history.name}: {history.own_loss}" for history in others)
+            caption += f" Training losses of another kind stand on the networks' own pages ({named})."
         alt = f"Learning curves of {len(found)} networks: losses and validation IoU over epochs."
         return picture(figure, name, title, caption, alt, wide=len(found) > 2)
 
 
+def _comparable(history: History, found: Sequence[History]) -> bool:
+    """Whether its training loss may share an axis with those of the others."""
+    return len(found) == 1 or not history.own_loss
+
+
 def _common_limits(found: Sequence[History]) -> tuple[tuple[float, float], tuple[float, float]]:
     """Ranges of loss and of IoU in percent that show all but the wildest one value in fifty, with some air."""
-    losses = np.concatenate([line for h in found for name in COLUMNS[1:3] for line in h.values[name]])
+    losses = np.concatenate(
+        [
+            line
+            for h in found
+            for name in COLUMNS[1:3]
+            if name != "train_loss" or _comparable(h, found)
+            for line in h.values[name]
+        ]
+    )
     iou = 100 * np.concatenate([line for h in found for line in h.values["validation_iou"]])
     (loss_low, loss_high), (iou_low, iou_high) = np.nanpercentile(losses, (0, 98)), np.nanpercentile(iou, (2, 100))
     loss_air, iou_air = 0.15 * (loss_high - loss_low) + 1e-6, 0.1 * (iou_high - iou_low) + 1e-6
@@ -172,8 +192,9 @@ class _Panel:
         self.sheet.text(self.left - 0.4, middle, words, rotation=90, ha="center", va="center")
 
 
-def _losses(panel: _Panel, history: History, first: bool) -> None:
-    panel.curve(history.epoch, history.values["train_loss"], ORANGE, "--")
+def _losses(panel: _Panel, history: History, first: bool, training: bool) -> None:
+    if training:
+        panel.curve(history.epoch, history.values["train_loss"], ORANGE, "--")
     panel.curve(history.epoch, history.values["validation_loss"], BLUE, "-")
     selected = panel.place(np.array(history.best, dtype=float), panel.y[0])[0]
     foot = [panel.bottom + 0.05] * len(history.best)

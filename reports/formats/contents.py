@@ -17,6 +17,8 @@ class Contents:
 
     findings: Findings
     photographs: Photographs | None = None
+    formats: frozenset[str] = frozenset()
+    """What is written beside each other, so that one may link to another."""
 
     @cached_property
     def grids(self) -> dict[str, list[Grid]]:

@@ -58,6 +58,8 @@ class GridRow:
     key: str
     cells: Sequence[TableCell]
     group: str = ""
+    measured: bool = True
+    """Whether anything in it was measured by training; a page may hide rows where nothing was."""
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,7 @@ def _paper_grid(name: str, filled: PaperTable, block: Block) -> Grid:
                 *(cell for metric in filled.metrics for cell in _metric_cells(row, metric, best)),
             ],
             row.group,
+            measured=bool(row.runs),
         )
         for row in block.rows
     ]

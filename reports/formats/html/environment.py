@@ -53,7 +53,8 @@ def inline(picture: Picture) -> Markup:
     if picture.jpeg:
         data = base64.b64encode(picture.jpeg).decode()
         return Markup('<img src="data:image/jpeg;base64,{}" alt="{}" loading="lazy">').format(data, picture.alt)
-    svg = picture.svg[picture.svg.index("<svg") :]
+    svg = picture.inline[picture.inline.index("<svg") :]
+    svg = re.sub(r"(-?\d+\.\d{2})\d+", r"\1", svg)  # hundredths of a point
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     own = slug(picture.name)
     svg = re.sub(r'\bid="', f'id="{own}-', svg)
