@@ -2,6 +2,7 @@
 
 import base64
 import re
+from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
 
@@ -43,9 +44,28 @@ def environment(root: Path) -> Environment:
         row_groups=_row_groups,
         number=_number,
         anchor=_anchor,
+        network_page=network_page,
+        picture_files=_picture_files,
         shown=lambda path: _shown(path, root),
     )
+    made.tests["unmeasured"] = lambda grid: bool(grid.rows) and not any(row.measured for row in grid.rows)
     return made
+
+
+def network_page(name: str) -> str:
+    """The file of a network's own page."""
+    return f"network-{slug(name).strip('-').lower()}.html"
+
+
+def _picture_files(picture: Picture, formats: Iterable[str]) -> list[tuple[str, str]]:
+    """What a figure can be downloaded as, where the files are written beside the page."""
+    return [(name.rpartition(".")[2].upper(), name) for name in picture.files] if "figures" in formats else []
+
+
+def table_links(stem: str, formats: Iterable[str]) -> list[tuple[str, str]]:
+    """What a table can be downloaded as, where the files are written beside the page."""
+    kinds = (("csv", "CSV", "csv"), ("latex", "TeX", "tex"), ("md", "Markdown", "md"))
+    return [(words, f"{stem}.{suffix}") for name, words, suffix in kinds if name in formats]
 
 
 def inline(picture: Picture) -> Markup:

@@ -1,6 +1,7 @@
 """The page: one HTML file that needs nothing else."""
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 from markupsafe import Markup
 
@@ -9,7 +10,7 @@ from reports.comparison.join import Row
 from reports.comparison.names import dataset_label
 from reports.comparison.verdict import OUTSIDE, TOLERANCE_REASON, TOLERANCES
 from reports.formats.contents import Contents
-from reports.formats.html.environment import TEMPLATES, environment
+from reports.formats.html.environment import TEMPLATES, environment, table_links
 from reports.headline import headline
 from reports.tables.data_sets import FACT_HEADINGS, SCORE_HEADINGS, data_facts
 from reports.tables.grid import Grid
@@ -21,6 +22,7 @@ from results.runs import Run
 ELSEWHERE = "elsewhere"  # only there where weights were scored on other data, or folds were run
 SECTIONS = (
     ("summary", "Summary"),
+    ("claims", "Claims"),
     ("table1", "Table 1"),
     ("figure2", "Figure 2"),
     ("latency", "Latency"),
@@ -48,6 +50,9 @@ def page(contents: Contents) -> str:
         .render(
             css=Markup((TEMPLATES / "page.css").read_text(encoding="utf-8")),
             js=Markup((TEMPLATES / "page.js").read_text(encoding="utf-8")),
+            beside="figures" in contents.formats,
+            formats=contents.formats,
+            table_links=partial(table_links, formats=contents.formats),
             sections=[each for each in SECTIONS if each[0] != ELSEWHERE or elsewhere],
             elsewhere=elsewhere,
             headline=headline(findings),

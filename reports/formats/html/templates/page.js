@@ -46,6 +46,52 @@ for (const table of document.querySelectorAll("table.sortable")) {
   });
 }
 
+// Columns of one group fold into the one that matters: what was measured, else the last.
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("button.group");
+  if (!button) return;
+  const heading = button.closest("th"), table = heading.closest("table");
+  const columns = heading.dataset.columns.split(" ").map(Number);
+  const titles = columns.map((each) => table.tHead.querySelector(`th[data-column="${each}"]`));
+  const kept = Math.max(titles.findIndex((each) => each.textContent.trim().startsWith("measured")), 0);
+  const fold = button.getAttribute("aria-expanded") === "true";
+  button.setAttribute("aria-expanded", String(!fold));
+  heading.colSpan = fold ? 1 : columns.length;
+  columns.forEach((column, place) => {
+    if (place === kept) return;
+    titles[place].hidden = fold;
+    for (const body of table.tBodies) for (const row of body.rows) if (!row.classList.contains("group")) row.cells[column].hidden = fold;
+  });
+});
+
+// Rows that nothing was measured of are hidden until the reader asks for them; a search shows rows that have its words.
+const root = document.documentElement;
+const only = document.getElementById("measured-only"), search = document.getElementById("search");
+
+function narrow() {
+  const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
+  let number = 0;
+  for (const table of document.querySelectorAll("div.table")) {
+    let found = 0;
+    for (const row of table.querySelectorAll("tbody tr:not(.group)")) {
+      const text = row.cells[0].textContent.toLowerCase();
+      const shown = words.every((word) => text.includes(word));
+      row.classList.toggle("filtered", !shown);
+      found += shown && !(only.checked && row.classList.contains("unmeasured"));
+    }
+    table.classList.toggle("filtered", words.length > 0 && found === 0);
+    number += found;
+  }
+  if (words.length) document.getElementById("announcer").textContent = `${number} rows with ${words.join(" ")}`;
+}
+
+if (only) {
+  const apply = () => { root.classList.toggle("measured-only", only.checked); narrow(); };
+  only.addEventListener("change", apply);
+  search.addEventListener("input", narrow);
+  apply();
+}
+
 // A link to something inside a folded part opens it.
 function unfold() {
   const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
