@@ -5,6 +5,7 @@ Accuracies and counts are told apart: a count of parameters needs no training, a
 
 from collections.abc import Sequence
 
+from reports.comparison.claims import judged, tallied
 from reports.comparison.findings import Findings
 from reports.comparison.names import dataset_label
 from reports.comparison.tally import Tally
@@ -25,7 +26,17 @@ EARLIER_LOSS = (
 def headline(findings: Findings) -> list[str]:
     """Sentences, most important first: metrics under the paper's recipe, then under others, then counts."""
     blocks = [_block(block, findings) for block in findings.run_blocks]
-    return [_metrics(findings.tally), *blocks, _counts(findings.tally)]
+    return [_metrics(findings.tally), *_claims(findings), *blocks, _counts(findings.tally)]
+
+
+def _claims(findings: Findings) -> list[str]:
+    """What became of the paper's claims, under its recipe and under each other that was run; empty without claims."""
+    claims = judged(findings)
+    if not claims:
+        return []
+    recipes = list(claims[0].measured)
+    parts = [f"under {'its recipe' if recipe == RECIPE else recipe} {tallied(claims, recipe)}" for recipe in recipes]
+    return [f"Of the paper's {len(claims)} claims in words, {'; '.join(parts)}."]
 
 
 def _metrics(counted: Tally) -> str:

@@ -10,9 +10,22 @@ from reports.comparison.findings import Findings
 from reports.headline import headline
 from tests import fake_runs
 
+CLAIMS = "Of the paper's 8 claims in words, "
+
 
 def said(root: Path) -> list[str]:
-    return headline(Findings.load(root))
+    """Without the sentence on claims, which stands second."""
+    first, claims, *others = headline(Findings.load(root))
+    assert claims.startswith(CLAIMS)
+    return [first, *others]
+
+
+def test_claims_are_counted_under_each_recipe(root: Path) -> None:
+    fake_runs.write_suite(root, {"unet": 0.7, "aulunet_v1": 0.8, "aulunet_v3": 0.95}, recipe="quick", seeds=3)
+    found = headline(Findings.load(root))[1].removeprefix(CLAIMS)
+    first, second = found.split("; ")
+    assert first == "under its recipe 1 is supported, 7 are not measured"
+    assert second == "under quick 1 is supported, 2 are partly supported, 5 are not measured."
 
 
 @pytest.fixture
@@ -72,6 +85,7 @@ def test_runs_of_the_earlier_loss_say_so(root: Path) -> None:
 
 def test_the_check_opens_with_it(root: Path) -> None:
     text = check(root).text()
-    assert text.splitlines()[: len(said(root))] == said(root)
+    lines = headline(Findings.load(root))
+    assert text.splitlines()[: len(lines)] == lines
     assert "Accuracies (published metrics): 0 reproduced" in text
     assert "by the paper's counter): 42 reproduced, 8 contradicted" in text

@@ -51,6 +51,7 @@ class Reader(HTMLParser):
         self.ids: Counter[str] = Counter()
         self.targets: set[str] = set()
         self.fetched: list[str] = []
+        self.files: set[str] = set()
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -59,6 +60,8 @@ class Reader(HTMLParser):
                 self.ids[str(value)] += 1
             elif name in ("href", "xlink:href") and str(value).startswith("#"):
                 self.targets.add(str(value)[1:])
+            elif tag == "a" and name == "href":
+                self.files.add(str(value))
             elif name in ("src", "href", "xlink:href", "srcset") and not str(value).startswith("data:"):
                 self.fetched.append(f"{tag} {name}={value}")
 
@@ -71,6 +74,43 @@ def test_page_fetches_nothing_and_its_anchors_meet(page: Path) -> None:
     assert not re.search(r"url\((?!#)", text)
     assert [name for name, number in reader.ids.items() if number > 1] == []
     assert reader.targets - set(reader.ids) == set()
+    assert reader.files == {path.name for path in page.parent.glob("network-*.html")} & reader.files
+
+
+def test_every_link_to_a_file_meets_one(tmp_path: Path) -> None:
+    """Of the page with all that is written beside it, and of each network's own page."""
+    root, output = tmp_path / "results", tmp_path / "rendered"
+    fake_runs.write_suite(root, SKILLS)
+    fake_runs.write_complexity(root)
+    render(root, output, {"html", "md", "latex", "csv", "figures"})
+    names = {path.name for path in output.iterdir()}
+    index = Reader((output / "index.html").read_text(encoding="utf-8"))
+    assert {"table1.csv", "table1.tex", "claims.md", "figure2b.pdf", "network-aulunet-v3.html"} <= index.files
+    assert index.files <= names
+    assert {each.partition("=")[2] for each in index.fetched} <= names, "drawings beside the page"
+    pages = list(output.glob("network-*.html"))
+    assert len(pages) > 20
+    for each in pages:
+        own = Reader(each.read_text(encoding="utf-8"))
+        assert own.fetched == []
+        assert own.files == {"index.html"}
+        assert own.targets <= set(own.ids)
+
+
+def test_a_network_has_a_page_with_what_is_known_of_it(page: Path) -> None:
+    text = (page.parent / "network-aulunet-v3.html").read_text(encoding="utf-8")
+    for said in (
+        "AKF: two depthwise",
+        "Parameters</th><td>",
+        "@inproceedings",
+        "seeds 1-5",
+        "Learning curves",
+        "ISIC_00000",
+    ):
+        assert said in text
+    bare = (page.parent / "network-vm-unet.html").read_text(encoding="utf-8")
+    assert "selective scan along rows" in bare
+    assert "No finished run is stored" in bare
 
 
 def test_first_screen_names_what_was_run_and_every_verdict(page: Path) -> None:
@@ -186,8 +226,59 @@ def test_nothing_is_wider_than_the_window(tab, width: int) -> None:
     assert tab.evaluate("document.documentElement.scrollWidth") <= width
 
 
-def test_table_1_is_on_the_first_screen(tab) -> None:
-    assert tab.locator(f"{TABLE} tbody tr").first.bounding_box()["y"] < 900
+def test_the_claims_are_on_the_first_screen(tab) -> None:
+    assert tab.locator("#claims tbody tr").first.bounding_box()["y"] < 900
+
+
+def test_rows_that_are_not_measured_are_shown_when_asked_for(tab) -> None:
+    assert len(visible(tab)) == len(SKILLS)
+    tab.locator("#measured-only").uncheck()
+    assert len(visible(tab)) == 16
+    assert tab.locator("#table1-isic2017-paper table").is_visible()
+    tab.locator("#measured-only").check()
+    assert len(visible(tab)) == len(SKILLS)
+    assert not tab.locator("#table1-isic2017-paper table").is_visible()
+    assert "None of these 16 rows is measured yet" in tab.locator("#table1-isic2017-paper").inner_text()
+
+
+def visible(tab) -> list[str]:
+    """Names in Table 1 that can be seen."""
+    rows = tab.locator(f"{TABLE} tbody tr:not(.group)")
+    return [rows.nth(k).locator("th").inner_text() for k in range(rows.count()) if rows.nth(k).is_visible()]
+
+
+def test_a_search_leaves_the_rows_with_its_words(tab) -> None:
+    tab.locator("#search").fill("aulunet v1")
+    assert visible(tab) == ["AULUNet-v1†"]
+    assert not tab.locator("#claims table").is_visible()
+    assert "rows with aulunet v1" in tab.locator("#announcer").inner_text()
+    tab.locator("#search").fill("")
+    assert len(visible(tab)) == len(SKILLS)
+
+
+def test_a_group_of_columns_folds_into_what_was_measured(tab) -> None:
+    def headings() -> list[str]:
+        found = tab.locator(f"{TABLE} thead tr:nth-child(2) th")
+        return [found.nth(k).inner_text().strip("↕ ") for k in range(found.count()) if found.nth(k).is_visible()]
+
+    before = headings()
+    group = tab.locator(f"{TABLE} thead button.group", has_text="mIoU")
+    group.click()
+    assert headings() == [*before[:4], "measured", *before[8:]]
+    assert group.get_attribute("aria-expanded") == "false"
+    first = tab.locator(f"{TABLE} tbody tr").first
+    assert first.locator("td").nth(5).is_hidden()
+    group.click()
+    assert headings() == before
+
+
+def test_heads_of_long_tables_stay_in_sight(tab) -> None:
+    tab.locator("#measured-only").uncheck()
+    tab.set_viewport_size({"width": 1440, "height": 420})
+    box = tab.locator("#table1-isic2018-paper .scroll")
+    box.evaluate("each => { each.scrollTop = 200; }")
+    head = tab.locator(f"{TABLE} thead th").first.bounding_box()
+    assert abs(head["y"] - box.bounding_box()["y"]) < 3
 
 
 def test_theme_follows_the_system_and_the_button(tab) -> None:

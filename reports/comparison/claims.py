@@ -153,11 +153,12 @@ def _digits(value: str) -> int:
     return len(value.partition(".")[2])
 
 
-def in_words(claims: Sequence[Judged], recipe: str) -> str:
-    """ "of 9 claims 1 is supported, 3 are not separated from chance, 5 are not measured" under a recipe."""
+def tallied(claims: Sequence[Judged], recipe: str) -> str:
+    """ "1 is supported, 3 are not separated, 4 are not measured": how many claims got which verdict."""
     times: dict[ClaimVerdict, int] = {}
     for each in claims:
         found = each.measured[recipe].verdict
         times[found] = times.get(found, 0) + 1
-    parts = [f"{times[word]} {word}" for word in ClaimVerdict if word in times]
-    return f"{len(claims)} claims: {', '.join(parts)}"
+    return ", ".join(
+        f"{times[word]} {'is' if times[word] == 1 else 'are'} {word}" for word in ClaimVerdict if word in times
+    )

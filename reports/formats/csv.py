@@ -20,7 +20,7 @@ def to_csv(grids: Iterable[Grid]) -> str:
     for grid in grids:
         for row in grid.rows:
             group = {"group": row.group or NOTHING} if grouped else {}
-            records.append({**grid.context, "network": row.key, **group, **record(grid.columns, row)})
+            records.append({**grid.context, grid.key: row.key, **group, **record(grid.columns, row)})
     headings = list(dict.fromkeys(key for each in records for key in each))
     text = io.StringIO()
     writer = csv.DictWriter(text, headings, lineterminator="\n")

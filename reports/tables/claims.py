@@ -2,7 +2,7 @@
 
 from reports.comparison.claims import MEANING, Finding, judged
 from reports.comparison.findings import Findings
-from reports.tables.grid import Column, Grid, GridRow, TableCell
+from reports.tables.grid import NOTHING, Column, Grid, GridRow, TableCell
 
 
 def claim_grids(findings: Findings) -> list[Grid]:
@@ -22,17 +22,23 @@ def claim_grids(findings: Findings) -> list[Grid]:
         rows.append(GridRow(each.claim.name, cells))
     return [
         Grid(
-            "claims",
+            "claims-table",
             "What the paper claims, and what became of it",
             "The paper's claims in our words. Published numbers are means without a test: they say what was claimed, "
             "not how sure it is.",
             columns,
             rows,
             [MEANING],
+            key="name",
         )
     ]
 
 
 def _cell(key: str, found: Finding) -> TableCell:
     text = f"{found.verdict}: {found.words}" if found.words else str(found.verdict)
-    return TableCell(text, str(found.verdict), data={f"{key}_verdict": str(found.verdict), f"{key}_why": found.words})
+    return TableCell(
+        text,
+        str(found.verdict),
+        lead=str(found.verdict),
+        data={f"{key}_verdict": str(found.verdict), f"{key}_why": found.words or NOTHING},
+    )

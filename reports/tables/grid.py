@@ -44,6 +44,8 @@ class TableCell:
     verdict: Verdict | None = None
     title: str = ""
     data: Mapping[str, object] | None = None
+    lead: str = ""
+    """The first words of the text, where they are a verdict that a format can set off."""
 
     @property
     def absent(self) -> bool:
@@ -73,6 +75,8 @@ class Grid:
     rows: Sequence[GridRow]
     notes: Sequence[str] = ()
     context: Mapping[str, object] = field(default_factory=dict)
+    key: str = "network"
+    """What the keys of the rows name, for machines."""
 
 
 def record(columns: Sequence[Column], row: GridRow) -> dict[str, object]:

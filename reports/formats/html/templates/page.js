@@ -41,7 +41,7 @@ function sortBy(table, header) {
 
 for (const table of document.querySelectorAll("table.sortable")) {
   table.tHead.addEventListener("click", (event) => {
-    const button = event.target.closest("button");
+    const button = event.target.closest("button:not(.group)");
     if (button) sortBy(table, button.closest("th"));
   });
 }
