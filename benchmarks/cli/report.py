@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from benchmarks.cli.options import Results, at_home, say_without_runs
-from benchmarks.cli.session import session_of
+from benchmarks.cli.session import Session, session_of
 from results.errors import RequestError
 
 if TYPE_CHECKING:
@@ -32,17 +32,48 @@ def report(
     pictures: Annotated[
         bool, typer.Option(help="Show predictions on photographs, where the data set is prepared on this machine.")
     ] = True,
+    style: Annotated[str, typer.Option(help="Of the plain table for a paper: narrow (one column) or wide.")] = "narrow",
+    columns: Annotated[
+        str | None,
+        typer.Option(help="Of that table: any of params, gflops, iou, dsc, acc, spe, sen, published, with commas."),
+    ] = None,
+    networks: Annotated[
+        str | None, typer.Option(help="Of that table: only these, with commas. Default: all of the paper.")
+    ] = None,
+    only: Annotated[
+        str, typer.Option(help="Of that table: measured (networks with runs) or all rows of the paper's tables.")
+    ] = "measured",
+    verbose: Annotated[bool, typer.Option("--verbose", help="List every file that is written.")] = False,
     results: Results = None,
 ) -> None:
     """Render tables, figures and the page from published numbers and stored runs. Needs no torch."""
     from reports import render
+    from reports.formats import paper_options
     from results.installation import report_folder, results_to_read
 
     chosen, root = {each.strip() for each in formats.split(",")}, results_to_read(results)
     say_without_runs(root)
-    written = render.render(root, output or report_folder(), chosen, photographs if pictures else None)
-    for path in written:
-        session_of(context).say_path(path)
+    if only not in ("measured", "all"):
+        raise RequestError(f"--only is {only!r}; give measured or all.")
+    plain = paper_options.Paper(style, _words(columns), _words(networks), only == "measured")
+    folder = output or report_folder()
+    written = render.render(root, folder, chosen, photographs if pictures else None, plain)
+    session = session_of(context)
+    if verbose:
+        for path in written:
+            session.say_path(path)
+    _conclude(written, folder, session)
+
+
+def _words(text: str | None) -> tuple[str, ...]:
+    return tuple(each.strip() for each in text.split(",") if each.strip()) if text else ()
+
+
+def _conclude(written: Sequence[Path], folder: Path, session: Session) -> None:
+    """One sentence, and the path to open."""
+    page = next((path for path in written if path.name == "index.html"), None)
+    session.say(f"{len(written)} files are written" + ("; open this one:" if page else " to this folder:"))
+    session.say_path(page or folder)
 
 
 def photographs(

@@ -7,6 +7,7 @@ from functools import cached_property
 from reports.comparison.findings import Findings
 from reports.figures.all import Figures, all_figures
 from reports.figures.predictions import Photographs
+from reports.formats.paper_options import PLAIN, Paper
 from reports.tables.all import all_grids
 from reports.tables.grid import Grid
 
@@ -19,6 +20,8 @@ class Contents:
     photographs: Photographs | None = None
     formats: frozenset[str] = frozenset()
     """What is written beside each other, so that one may link to another."""
+    paper: Paper = PLAIN
+    """What the tables that papers print show."""
 
     @cached_property
     def grids(self) -> dict[str, list[Grid]]:

@@ -7,8 +7,11 @@ from itertools import groupby
 from reports.formats.contents import Contents, table_files
 from reports.tables.grid import Column, Grid
 
-WIDE = 14  # columns beyond which a LaTeX table is stacked in parts
+WIDTH = 470.0  # points: the text of a page of two columns, less some air
+LETTER, GAP = 3.5, 6.0  # points: of a digit or small letter at 7 pt, and between columns
+PROSE, LEAST_PROSE = 180.0, 90.0  # points of a column of long text, and of one among many
 LONG = 40  # rows beyond which a LaTeX table may break over pages
+SMALL = "\\fontsize{7}{8.5}\\selectfont\\setlength{\\tabcolsep}{3pt}"
 LETTERS = {
     "\\": r"\textbackslash{}",
     "&": r"\&",
@@ -35,44 +38,61 @@ def export(contents: Contents) -> dict[str, bytes]:
 
 def to_latex(grids: Iterable[Grid]) -> str:
     """booktabs tables for \\input; the first line says which packages they need."""
-    needs = "% \\usepackage{booktabs,graphicx,longtable}"
+    needs = "% \\usepackage{array,booktabs,longtable}"
     return "\n\n".join([needs, *(_latex(grid) for grid in grids if grid.rows)]) + "\n"
 
 
 def _latex(grid: Grid) -> str:
     title = re.sub(r"^Table \d+: ", "", grid.title)  # LaTeX numbers tables itself
     caption = f"\\caption{{{escape_latex(f'{title}. {grid.caption}')}}}\\label{{tab:{grid.name}}}"
-    notes = "\n\\par\\smallskip" + "".join(
-        f"\n{{\\raggedright\\footnotesize {escape_latex(note)}\\par}}" for note in grid.notes
-    )
+    notes = "\n\\par\\smallskip" + "".join(f"\n{{\\raggedright {escape_latex(note)}\\par}}" for note in grid.notes)
     if len(grid.rows) > LONG:
         head, body = _latex_head(grid.columns), _latex_body(grid, range(len(grid.columns)))
-        begin = f"\\begin{{longtable}}{{{_align(grid.columns)}}}\n{caption}\\\\\n{head}\n\\endhead"
-        return f"{begin}\n{body}\n\\bottomrule\n\\end{{longtable}}{notes}"
-    tabulars = "\n\\par\\medskip\n".join(_tabular(grid, part) for part in _parts(grid.columns))
-    return f"\\begin{{table*}}[tp]\n\\centering\n{caption}\n{tabulars}{notes}\n\\end{{table*}}"
+        begin = f"\\begin{{longtable}}{{{_align(grid, grid.columns)}}}\n{caption}\\\\\n{head}\n\\endhead"
+        return f"{{{SMALL}\n{begin}\n{body}\n\\bottomrule\n\\end{{longtable}}}}{notes}"
+    tabulars = "\n\\par\\medskip\n".join(_tabular(grid, part) for part in _parts(grid))
+    return f"\\begin{{table*}}[tp]\n\\centering{SMALL}\n{caption}\n{tabulars}{notes}\n\\end{{table*}}"
 
 
-def _parts(columns: Sequence[Column]) -> list[list[int]]:
-    """Indices of columns that fit beside each other; the first column leads every part, and no group is torn."""
+def _parts(grid: Grid) -> list[list[int]]:
+    """Indices of columns that fit beside each other; the first column leads every part, and no group is torn unless it
+    is wider than a page."""
+    widths = [_width(grid, k) for k in range(len(grid.columns))]
     parts: list[list[int]] = [[0]]
-    for _, members in groupby(range(1, len(columns)), key=lambda k: columns[k].group or k):
+    for _, members in groupby(range(1, len(grid.columns)), key=lambda k: grid.columns[k].group or k):
         group = list(members)
-        if len(parts[-1]) + len(group) > WIDE:
-            parts.append([0])
-        parts[-1] += group
+        pieces = [group] if widths[0] + sum(widths[k] for k in group) <= WIDTH else [[k] for k in group]
+        for piece in pieces:
+            if len(parts[-1]) > 1 and sum(widths[k] for k in parts[-1] + piece) > WIDTH:
+                parts.append([0])
+            parts[-1] += piece
     return parts
+
+
+def _width(grid: Grid, k: int) -> float:
+    """Points that a column takes, about."""
+    column = grid.columns[k]
+    if column.kind == "prose":
+        return _prose(grid) + GAP
+    texts = [column.full_heading, *(row.cells[k].text for row in grid.rows)]
+    return LETTER * max(map(len, texts)) + GAP
+
+
+def _prose(grid: Grid) -> float:
+    """Points of each column of long text: the fewer there are, the wider."""
+    number = sum(column.kind == "prose" for column in grid.columns)
+    return max(LEAST_PROSE, min(PROSE, (WIDTH - 10 * GAP) / max(1, number)))
 
 
 def _tabular(grid: Grid, part: Sequence[int]) -> str:
     columns = [grid.columns[k] for k in part]
     head, body = _latex_head(columns), _latex_body(grid, part)
-    table = f"\\begin{{tabular}}{{{_align(columns)}}}\n{head}\n{body}\n\\bottomrule\n\\end{{tabular}}"
-    return f"\\resizebox{{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}}{{!}}{{%\n{table}}}"
+    return f"\\begin{{tabular}}{{{_align(grid, columns)}}}\n{head}\n{body}\n\\bottomrule\n\\end{{tabular}}"
 
 
-def _align(columns: Sequence[Column]) -> str:
-    return "".join({"text": "l", "number": "r", "prose": "p{7cm}"}[column.kind] for column in columns)
+def _align(grid: Grid, columns: Sequence[Column]) -> str:
+    kinds = {"text": "l", "number": "r", "prose": f">{{\\raggedright\\arraybackslash}}p{{{_prose(grid):.0f}pt}}"}
+    return "".join(kinds[column.kind] for column in columns)
 
 
 def _latex_head(columns: Sequence[Column]) -> str:
