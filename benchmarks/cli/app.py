@@ -20,6 +20,7 @@ from benchmarks.cli import (
     report,
     run,
     surface,
+    watch,
     weights,
 )
 from benchmarks.cli.foreign import SCRIPT
@@ -35,6 +36,7 @@ app = typer.Typer(
     "Exit codes: 0 fine, 1 a check or a training failed, 2 the request or the data is wrong, 130 stopped or paused.",
 )
 app.command(cls=RecipeCommand)(run.run)
+app.command(cls=Command)(watch.watch)
 app.command(cls=Command)(evaluate.evaluate)
 app.command(cls=Command)(report.report)
 app.command(cls=Command)(predict.predict)

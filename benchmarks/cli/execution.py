@@ -91,7 +91,8 @@ def run_data_sets(
             session.say(f"{name}: {vanished}.")
         device = or_cpu(executor.device) if work.dry_run else executor.device
         begun_with = engine.of_new_runs(device, recipe, allowed=work.kernels)
-        with Reporter(session.console) as reporter:
+        whole = 0 if work.dry_run or work.script else len(mine) * recipe.epochs
+        with Reporter(session.console, plan=f"{name}, {len(mine)} cells", epochs=whole) as reporter:
             resources, control = Resources.of(prepared, recipe, device), Control(reporter)
             stolen = held_now(mine, work.root) if work.steal else frozenset()
             job = local.Job(recipe, work.root, resources, control, begun_with, work.deadline, stolen)
@@ -154,7 +155,31 @@ def show_costs(cells: "list[Cell]", job: "Job", session: Session, devices: int) 
         alone = _clock(cost.makespan({(name, engine): number}, costs, job, devices))
         table.add_row(name, engine.name, str(number), f"{measured.images_per_second:.0f}", alone)
     session.show(table)
-    session.say(f"Estimated time of all: {_clock(cost.makespan(groups, costs, job, devices))}")
+    seconds = cost.makespan(groups, costs, job, devices)
+    session.say(f"Estimated time of all: {_clock(seconds)}, {_measured_on(job, devices)}.")
+    if others := _instead(job.recipe, seconds):
+        session.say(f"The same cells would take about {others}.")
+
+
+def _measured_on(job: "Job", devices: int) -> str:
+    """What the estimate speaks of, in words."""
+    from benchmarks import machine
+
+    name = machine.device_name(job.resources.device)
+    where = f"{devices} cores, one thread each" if name == "cpu" else name
+    return f"from a few steps of each network just now on {where}; other work on this machine makes it longer"
+
+
+def _instead(recipe: "Recipe", seconds: float) -> str:
+    """ "12 min 05 s under half": the same under the recipes that ask for fewer pixels, from pixels alone."""
+    from benchmarks.protocol.recipe import RECIPES
+
+    def pixels(each: "Recipe") -> int:
+        return each.epochs * each.size**2
+
+    smaller = {name: pixels(each) for name, each in RECIPES.items() if pixels(each) < pixels(recipe) / 2}
+    ordered = sorted(smaller, key=lambda name: -smaller[name])
+    return ", ".join(f"{_clock(seconds * smaller[name] / pixels(recipe))} under {name}" for name in ordered)
 
 
 def _clock(seconds: float) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
 from rich.table import Table
 
 from benchmarks.cli import completion
@@ -115,9 +116,10 @@ def run(
     debug: Annotated[bool, typer.Option("--debug", help="Also show the tracebacks of what failed.")] = False,
 ) -> None:
     """Train and score the cells of a suite: skips what is finished, resumes what was interrupted."""
-    from benchmarks.runner import litter
-    from benchmarks.runner.shard import Shard
-    from results.installation import results_root
+    with Console(stderr=True).status("Loading torch and the networks, a few seconds"):
+        from benchmarks.runner import litter
+        from benchmarks.runner.shard import Shard
+        from results.installation import results_root
 
     session, root = session_of(context), results_root(results)
     session.tracebacks = debug

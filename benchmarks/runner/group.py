@@ -36,6 +36,7 @@ from benchmarks.training.loop import Interrupted, train
 from benchmarks.training.replicas import Replicas
 from results.cell import CONFIG, Cell
 from results.errors import RequestError, Unwritable
+from results.metrics import pooled
 from results.runs import is_done
 
 
@@ -218,16 +219,17 @@ def _train_and_store(spec: GroupSpec, resources: Resources, control: Control, cl
         if due.save:
             claims.check(spec.cells)
             checkpoint.save(replicas, spec.checkpoints, identities)
+            save_run.write_histories(replicas, spec.cells, spec.root)
             rhythm.saved()
         if due.pause:
             raise Interrupted
 
     with control.reporter.showing(replicas):
-        train(replicas, resources.data, after_epoch, control.stop)
+        train(replicas, resources.data, after_epoch, control.stop, control.reporter.within_epoch(replicas))
         scores = score(replicas, resources.data.test)
         verification.check()
         claims.check(spec.cells)
         save_run.finish(replicas, spec.cells, scores, spec.root)
     for cell in spec.cells:
         checkpoint.remove(cell, spec.root)
-    control.reporter.closing(replicas)
+    control.reporter.closing(replicas, [pooled(counts)["iou"] for counts in scores.counts])

@@ -4,7 +4,7 @@ report.json holds the checksums of all other files, as they are when training ha
 """
 
 import platform
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -165,6 +165,13 @@ def one_identity(cell: Cell, root: Path, *, finished: bool = False) -> None:
             f"{path} was begun as another network named {cell.network!r} (identity {before}, now {now}: its source, "
             f"modules or its weights changed); give the new one another name, {cure}"
         )
+
+
+def write_histories(replicas: Replicas, cells: Sequence[Cell], root: Path) -> None:
+    """The history of each replica as far as it goes, for who watches it."""
+    for cell, progress in zip(cells, replicas.progress, strict=True):
+        if progress.own_history:
+            History(pd.DataFrame(progress.own_history)).write(cell.folder(root) / HISTORY)
 
 
 def finish(replicas: Replicas, cells: list[Cell], scores: Scores, root: Path) -> None:

@@ -28,19 +28,25 @@ class Interrupted(Exception):
     """The stop event was set; the last checkpoint stands."""
 
 
-def train(replicas: Replicas, data: Data, after_epoch: Callable[[Replicas], None], stop: Event) -> None:
+def train(
+    replicas: Replicas,
+    data: Data,
+    after_epoch: Callable[[Replicas], None],
+    stop: Event,
+    after_step: Callable[[float], None] | None = None,
+) -> None:
     """Train from where the replicas stand to the recipe's last epoch, keeping each one's best weights.
 
     The best epoch is the one of lowest validation loss. A replica whose loss is not finite is marked in its progress
     and the others go on, until none is left; likewise one whose patience is at an end. Raises Interrupted when `stop`
-    is set.
+    is set. after_step: called with the share of the epoch that is done.
     """
     step = replicas.step_on(data.train)
     for epoch in range(replicas.epoch + 1, replicas.recipe.epochs + 1):
         if all(progress.over for progress in replicas.progress):
             return
         started = time.perf_counter()
-        train_losses = train_epoch(replicas, data.train, epoch, stop, step).tolist()
+        train_losses = train_epoch(replicas, data.train, epoch, stop, step, after_step).tolist()
         replicas.eager_because = getattr(step, "refusal", None)
         losses, pixel_counts = evaluate(replicas, data.validation, replicas.selectable())
         rows = _rows(replicas, epoch, train_losses, losses, pixel_counts)
@@ -54,7 +60,14 @@ def train(replicas: Replicas, data: Data, after_epoch: Callable[[Replicas], None
         after_epoch(replicas)
 
 
-def train_epoch(replicas: Replicas, data: ImageStore, epoch: int, stop: Event, step: Step | None = None) -> Tensor:
+def train_epoch(
+    replicas: Replicas,
+    data: ImageStore,
+    epoch: int,
+    stop: Event,
+    step: Step | None = None,
+    after_step: Callable[[float], None] | None = None,
+) -> Tensor:
     """One pass of every replica over its own shuffling of the training split; mean loss of each, (R,).
 
     step: `replicas.step_on(data)` of the epochs before, so that it is captured once and not in each.
@@ -67,6 +80,8 @@ def train_epoch(replicas: Replicas, data: ImageStore, epoch: int, stop: Event, s
         width = drawn.order.shape[1]
         total += step(*drawn) * width
         seen += width
+        if after_step is not None:
+            after_step(seen / len(data))
     return total / seen
 
 
