@@ -75,7 +75,7 @@ def _use(card: Card) -> str:
 import benchmarks
 
 network = benchmarks.load("{card.network}", dataset="{card.dataset}")
-mask = network.mask(picture)          # (H, W, 3) uint8 RGB to (H, W) bool
+mask = network.mask(picture)  # (H, W, 3) uint8 RGB to (H, W) bool
 ```
 
 Or `python -m benchmarks predict PHOTOS --network {card.network} --dataset {card.dataset} --output DIR`. The scaling of

@@ -100,7 +100,7 @@ def test_a_run_whose_reader_goes_away_can_be_gone_on_with(tmp_path):
         left.stdout.close()
         assert (left.wait(), left.stderr.read()) == (130, b""), said
     (folder,) = tmp_path.glob("runs/*/*/*/seed-1")
-    assert {path.name for path in folder.iterdir()} <= {"config.json", "checkpoint.safetensors"}
+    assert {path.name for path in folder.iterdir()} <= {"config.json", "checkpoint.safetensors", "history.csv"}
 
 
 def test_lists_show_what_there_is(tmp_path):

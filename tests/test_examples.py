@@ -1,6 +1,7 @@
 """The examples of data, splits, recipes and tests elsewhere, each run as it stands, its commands in this process."""
 
 import importlib.util
+import json
 from pathlib import Path
 from types import ModuleType
 
@@ -10,7 +11,7 @@ from typer.testing import CliRunner
 from benchmarks.cli.app import app
 from benchmarks.cli.session import Session
 from benchmarks.networks import registry
-from tests import dataset_files
+from tests import dataset_files, fake_runs
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -72,3 +73,22 @@ def test_own_suite_and_recipe(tmp_path, monkeypatch):
     done = {path.parent.relative_to(tmp_path / "results" / "runs").as_posix() for path in tmp_path.rglob("report.json")}
     name = "quick+epochs=3,lr=0.002,size=32,split=seven_three,weight_decay=0.05"
     assert done == {f"{data}/{name}/{net}/seed-1" for data in ("synthetic", "isic2018") for net in ("unext_s", "tiny")}
+
+
+def test_the_notebook_runs(tmp_path, monkeypatch):
+    """Its cells one after the other, on stored runs."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    for seed in (1, 2):
+        fake_runs.write_run(tmp_path, network="unet", seed=seed)
+        fake_runs.write_run(tmp_path, network="malunet", seed=seed, skill=0.9)
+    monkeypatch.setenv("LESION_BENCHMARKS_RESULTS", str(tmp_path))
+    notebook = json.loads((EXAMPLES / "work_with_results.ipynb").read_text())
+    names: dict[str, object] = {}
+    for cell in notebook["cells"]:
+        assert not cell.get("outputs"), "outputs are made where it is opened"
+        if cell["cell_type"] == "code":
+            exec("".join(cell["source"]), names)
+    assert len(names["table"]) == 2
+    assert len(names["hardest"]) == 5

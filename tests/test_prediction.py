@@ -1,6 +1,8 @@
 """Trained networks on photographs: weights with their card, `load`, `predict` and `export`."""
 
 import json
+import subprocess
+import sys
 from itertools import combinations
 from pathlib import Path
 
@@ -16,13 +18,16 @@ import benchmarks
 from benchmarks import datasets
 from benchmarks.cli.app import app
 from benchmarks.cli.session import Session
+from benchmarks.networks.identity import identity
 from benchmarks.prediction import onnx_file
 from benchmarks.prediction.ensemble import Opinions
 from benchmarks.prediction.photographs import find
 from benchmarks.prediction.predict import overlay
 from benchmarks.prediction.regions import regions
 from benchmarks.prediction.trained import Trained
+from reports.card import card_text
 from results import predictions, weights
+from results.citations import bibtex
 from results.errors import Damaged, RequestError
 from results.files import read_json
 from results.runs import load_runs
@@ -360,3 +365,41 @@ def test_the_card_of_an_earlier_format_is_refused(home: Path, tmp_path: Path) ->
     (tmp_path / "config.json").write_text(json.dumps(content))
     with pytest.raises(Damaged, match="newer than this version reads"):
         weights.Card.read(tmp_path / "config.json")
+
+
+def test_the_example_for_other_programs_draws_the_same_mask(exported: Path, photographs: Path, tmp_path: Path) -> None:
+    script = Path(__file__).parents[1] / "examples" / "use_onnx.py"
+    for name in ("photo0.png", "visit/photo4.png"):
+        done = subprocess.run(
+            [sys.executable, script, exported, photographs / name, tmp_path / "mask.png"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert "is lesion" in done.stdout
+        command("predict", photographs / name, "--weights", exported, "--output", tmp_path)
+        ours = np.asarray(Image.open(tmp_path / "masks" / Path(name).with_suffix(".png").name))
+        assert np.array_equal(np.asarray(Image.open(tmp_path / "mask.png")), ours)
+
+
+SHIPPED = [weights.read(place) for place in weights.places(Path(weights.__file__).parent)]
+
+
+@pytest.mark.parametrize("shipped", SHIPPED, ids=lambda each: f"{each.card.network} on {each.card.dataset}")
+def test_what_ships_is_whole_and_of_the_networks_of_today(shipped: weights.Shipped) -> None:
+    card = shipped.card
+    assert card.identity == identity(card.network)
+    assert card.licence
+    assert card.citation
+    network = benchmarks.load(card.network, card.dataset)
+    picture = datasets.load("synthetic", 128).images[3]
+    assert network.of(picture).shape == (128, 128)
+    assert min(card.validation_losses.values()) == card.validation_losses[str(card.seed)]
+    text = (shipped.folder / "README.md").read_text()
+    assert card_text(card, bibtex([card.network])) == text, "make the card again: python -m benchmarks weights"
+
+
+def test_what_ships_is_small() -> None:
+    assert len(SHIPPED) >= 6
+    size = sum(path.stat().st_size for each in SHIPPED for path in each.folder.iterdir())
+    assert size < 12e6

@@ -4,6 +4,9 @@ The library is surface-distance (DeepMind), whose edges lie between pixels: an e
 length. Both directions count. S. Nikolov and others, Journal of Medical Internet Research 23 (2021).
 """
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import metadata
 from typing import Any
 
@@ -25,10 +28,19 @@ INSTALL = 'pip install -e ".[surface]"'
 def needed() -> Any:
     """The library. Raises RequestError where it is not installed."""
     try:
-        import surface_distance
+        with _quiet():
+            import surface_distance
     except ImportError:
         raise RequestError(f"Distances of edges need the library surface-distance; {INSTALL}.") from None
     return surface_distance
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the warning that the library, which is no longer changed, uses old names of scipy."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Please import", DeprecationWarning)
+        yield
 
 
 def distances(predicted: np.ndarray, truth: np.ndarray) -> tuple[float, float, float]:
@@ -43,7 +55,8 @@ def distances(predicted: np.ndarray, truth: np.ndarray) -> tuple[float, float, f
         diagonal = float(np.hypot(*truth.shape))
         return diagonal, diagonal, 0.0
     library = needed()
-    edges = library.compute_surface_distances(truth, predicted, spacing_mm=(1, 1))
+    with _quiet():
+        edges = library.compute_surface_distances(truth, predicted, spacing_mm=(1, 1))
     to_predicted, to_truth = library.compute_average_surface_distance(edges)
     lengths = edges["surfel_areas_gt"].sum(), edges["surfel_areas_pred"].sum()
     average = (to_predicted * lengths[0] + to_truth * lengths[1]) / sum(lengths)
