@@ -28,7 +28,7 @@ TINY = Effort(warmup=1, passes=3, at_least=2, seconds=0.5)
 def measure(root: Path, *names: str, size: int = 32, threads: int = 1, machine: str = "Test box") -> dict:
     """Profile with tiny repetitions; the content of the file."""
     names = names or ("aulunet_v3",)
-    path = inference.profile(names, CPU, root, size=size, threads=threads, machine=machine, effort=TINY)
+    path = inference.profile(names, CPU, root, size=size, threads=threads, machine=machine, effort=TINY, onnx=False)
     return json.loads(path.read_text())
 
 
@@ -186,7 +186,9 @@ def test_rows_are_announced_when_they_are_stored(tmp_path: Path) -> None:
         assert json.loads(path.read_text())["rows"][-1] == row.content()
         announced.append(row)
 
-    inference.profile(["aulunet_m4", "aulunet_v3"], CPU, tmp_path, size=32, threads=1, effort=TINY, announce=announce)
+    inference.profile(
+        ["aulunet_m4", "aulunet_v3"], CPU, tmp_path, size=32, threads=1, effort=TINY, onnx=False, announce=announce
+    )
     assert [row.network for row in announced] == ["aulunet_m4", "aulunet_v3"]
 
 
@@ -239,3 +241,20 @@ def test_live_bytes_do_not_depend_on_the_mode_around() -> None:
         inside = inference.live_bytes(network, images)
     assert inside == inference.live_bytes(network, images)
     assert inside > inference.weights_bytes(network)
+
+
+def test_onnxruntime_is_timed_beside_torch() -> None:
+    """On the same picture and threads; None where a network cannot be exported."""
+    runtime = pytest.importorskip("onnxruntime")
+    network = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 1, 1)).eval()
+    with torch.inference_mode():
+        found = inference._onnx_latency(network, torch.rand(1, 3, 32, 32), TINY)
+        assert found is not None
+        assert 0 < found.q25 <= found.median <= found.q75
+        assert found.onnxruntime == runtime.__version__
+
+        class Sorted(nn.Module):
+            def forward(self, x: torch.Tensor) -> torch.Tensor:
+                return x if x.sum() > 0 else -x  # depends on what is in the picture
+
+        assert inference._onnx_latency(Sorted(), torch.rand(1, 3, 32, 32), TINY) is None

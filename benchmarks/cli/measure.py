@@ -71,6 +71,13 @@ def profile(
     size: Annotated[int, typer.Option(help="Side of the images, pixels.")] = 256,
     threads: Annotated[int | None, typer.Option(min=1, max=1024, help="CPU threads; default: all cores.")] = None,
     machine: Annotated[str | None, typer.Option(help="Name of this machine in the report.")] = None,
+    onnx: Annotated[
+        bool,
+        typer.Option(
+            help="Also measure in onnxruntime, where it is installed. To export a network first takes half a minute, "
+            "one with long scans (Mamba) many."
+        ),
+    ] = True,
     plugin: Plugins = None,
     results: Results = None,
 ) -> None:
@@ -113,6 +120,7 @@ def profile(
             size=size,
             threads=threads,
             machine=machine,
+            onnx=onnx,
             announce=announce,
         )
     session.show(table)

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from benchmarks.cli import completion
-from benchmarks.cli.options import Device, Networks, Plugins, Results, at_home, load_plugins
+from benchmarks.cli.options import Device, Plugins, Results, at_home, load_plugins
 from benchmarks.cli.session import session_of
 from results.errors import RequestError
 
@@ -51,7 +51,14 @@ def predict(
             help="Folder for masks, overlays and the table.", file_okay=False, callback=at_home, show_default=False
         ),
     ],
-    network: Networks = None,
+    network: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NETWORK",
+            help="The network; of several the mean counts. Default: aulunet_v3.",
+            autocompletion=completion.networks,
+        ),
+    ] = None,
     dataset: TrainedOn = "isic2018",
     seeds: Seeds = None,
     recipe: RunsOf = None,
@@ -74,8 +81,9 @@ def predict(
 ) -> None:
     """Draw the lesion on photographs: a mask of each photograph's own size, an overlay, and a table of all.
 
-    Several networks or seeds are averaged, and a map shows where they disagree. Masks are upright: an EXIF orientation
-    is obeyed. For research, not for diagnosis. Exit code 1 where a photograph could not be read; the rest is done.
+    Several networks or seeds are averaged, and a map shows where they disagree. Masks are upright, as an EXIF
+    orientation says. For research, not for diagnosis. Where a photograph cannot be read, the rest is done, and the exit
+    code is 1.
     """
     from benchmarks.machine import device_named
     from benchmarks.prediction import predict as prediction

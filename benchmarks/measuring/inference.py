@@ -67,12 +67,14 @@ def profile(
     threads: int | None = None,
     machine: str | None = None,
     effort: Effort = Effort(),
+    onnx: bool = True,
     announce: Callable[[Row], object] = lambda row: None,
 ) -> Path:
     """Measure the networks one by one and keep each row in <root>/profiles/<machine>.json, whose path is returned.
 
     size: of the square images, in px. threads: of the CPU, all cores by default. machine: its name in the report, by
-    default its processor, cores and GPU. announce: called with each row when it is stored.
+    default its processor, cores and GPU. onnx: also in onnxruntime, for which each
+    network is exported first. announce: called with each row when it is stored.
     Raises RequestError for an unknown network, one that does not take the size, or a file of another machine or format.
     """
     names, description = list(names), Machine.model_validate(describe(machine))
@@ -85,7 +87,7 @@ def profile(
     with _settings(threads or cores()):
         for name in names:
             with plugins.blamed(registry.entry(name), "its forward"):
-                row = _measure(name, device, size, effort)
+                row = _measure(name, device, size, effort, onnx)
             rows[row.key] = row
             write(path, description, list(rows.values()))
             announce(row)
@@ -101,7 +103,7 @@ def _settings(threads: int) -> Iterator[None]:
         yield
 
 
-def _measure(name: str, device: torch.device, size: int, effort: Effort) -> Row:
+def _measure(name: str, device: torch.device, size: int, effort: Effort, onnx: bool) -> Row:
     """One row of the file."""
     network = registry.build(name).eval()
     images = 255 * torch.rand(THROUGHPUT_BATCH, 3, size, size)
@@ -120,7 +122,7 @@ def _measure(name: str, device: torch.device, size: int, effort: Effort) -> Row:
         threads=torch.get_num_threads() if device.type == "cpu" else None,
         latency_ms=Spread.of(1e3 * seconds),
         throughput_ips=None if rates is None else Spread.of(rates),
-        onnx_latency_ms=_onnx_latency(network, images[:1], effort),
+        onnx_latency_ms=_onnx_latency(network, images[:1], effort) if onnx else None,
         kernels_latency_ms=_kernels_latency(network, images[:1], effort),
         peak_memory_mb=round(peak / 1e6, 3),
         weights_kb=round(weights_bytes(network) / 1e3, 3),
