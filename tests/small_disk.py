@@ -53,7 +53,7 @@ def steps(folder: Path, results: Path, runs: Path) -> dict[str, dict]:
     for name, arguments, left in (
         ("config.json", run, 0),
         ("checkpoint.safetensors", run, 200_000),
-        ("weights.safetensors", run, 740_000),
+        ("weights.safetensors", run, 620_000),
         ("run", run, None),
         ("report", report, 20_000),
         ("report", report, None),

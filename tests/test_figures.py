@@ -5,6 +5,7 @@ import itertools
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image
@@ -12,11 +13,14 @@ from PIL import Image
 from reports.comparison.findings import Findings
 from reports.comparison.join import Block
 from reports.evidence import load_everything
-from reports.figures import curves
+from reports.figures import curves as learning
+from reports.figures.all import all_figures
+from reports.figures.curves import _common_limits, curves, histories
 from reports.figures.figure2 import by_parameters, figure2
 from reports.figures.intervals import intervals, lines
 from reports.figures.labels import MARK, Name, write_names
 from reports.figures.latency import latency, pareto
+from reports.figures.picture import cut, fold_words
 from reports.figures.predictions import (
     BY_HASH,
     COLOURS,
@@ -179,20 +183,20 @@ def test_latency_is_drawn_for_profiled_networks_with_the_machine_in_words(block:
 def test_damaged_history_is_named_and_the_others_are_drawn(block: Block) -> None:
     damaged = block.rows[0].runs[0].folder / "history.csv"
     damaged.write_text("epoch,train_loss\n1,0.5\n")
-    found, problems = curves.histories(block)
+    found, problems = learning.histories(block)
     assert [problem.path for problem in problems] == [damaged]
     assert "run this cell again" in problems[0].cure
     assert len(found) == len(SKILLS)
-    assert curves.curves(found, "curves", "Learning curves") is not None
+    assert learning.curves(found, "curves", "Learning curves") is not None
 
 
 def test_long_histories_are_averaged_in_parts(tmp_path: Path) -> None:
     folder = fake_runs.write_run(tmp_path, network="unet", epochs=230)
-    (history,), _ = curves.histories(Block("isic2018", "paper", "", [r for r in block_of(tmp_path).rows if r.runs]))
+    (history,), _ = learning.histories(Block("isic2018", "paper", "", [r for r in block_of(tmp_path).rows if r.runs]))
     losses = load_runs(tmp_path).runs[0].history()["validation_loss"].to_numpy()
     mean, low, high = history.values["validation_loss"]
     assert folder.is_dir()
-    assert len(history.epoch) == len(mean) == curves.POINTS
+    assert len(history.epoch) == len(mean) == learning.POINTS
     assert (low.min(), high.max()) == (losses.min(), losses.max())
     assert mean[0] == pytest.approx(losses[:3].mean())
 
@@ -281,3 +285,49 @@ def test_masks_of_another_size_than_the_photograph_still_fit(block: Block) -> No
         return {name: (large(photo), large(truth)) for name, (photo, truth) in fake_runs.pictures(dataset, ids).items()}
 
     assert predictions(block, photographs, "predictions", "Predictions")[0] is not None
+
+
+def test_words_that_would_be_cut_are_folded() -> None:
+    """A title longer than its figure goes on two lines, a word that is longer still becomes smaller."""
+    for words in (
+        "Calibration of every network on a data set with a long name",
+        "Calibration-of-every-network-on-one-data-set-of-photographs",
+    ):
+        figure = Figure(figsize=(2.4, 1.5))
+        figure.text(0.02, 0.9, words, va="top", fontsize=8, fontweight="bold")
+        assert cut(figure)
+        fold_words(figure)
+        assert not cut(figure), words
+
+
+def test_no_figure_of_the_report_cuts_a_word(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looked at when it is saved, names of many letters included."""
+    left = []
+    save = Figure.savefig
+
+    def looked_at(figure, *arguments, **options):
+        left.extend(text.get_text() for text in cut(figure))
+        return save(figure, *arguments, **options)
+
+    monkeypatch.setattr(Figure, "savefig", looked_at)
+    fake_runs.write_suite(tmp_path, SKILLS, recipe="paper+augmentation=colour_flips,epochs=30,size=128", seeds=1)
+    fake_runs.write_complexity(tmp_path)
+    fake_runs.write_profile(tmp_path, networks=tuple(SKILLS))
+    all_figures(Findings.load(tmp_path), None)
+    assert left == []
+
+
+def test_a_training_loss_of_its_own_kind_has_its_own_axis(tmp_path: Path) -> None:
+    """EGE-UNet's, beside others: it does not widen their axis and is not drawn on it."""
+    for network in ("ege_unet", "malunet"):
+        folder = fake_runs.write_run(tmp_path, network=network)
+        if network == "ege_unet":
+            table = pd.read_csv(folder / "history.csv")
+            table["train_loss"] += 50
+            table.to_csv(folder / "history.csv", index=False)
+    found, _ = histories(block_of(tmp_path))
+    both, alone = curves(found, "both", "Both"), curves([each for each in found if each.own_loss], "alone", "Alone")
+    assert "EGE-UNet: five further maps" in both.caption
+    assert "another kind" not in alone.caption
+    limits = [_common_limits(each)[0] for each in (found, [each for each in found if each.own_loss])]
+    assert limits[0][1] < 5 < 50 < limits[1][1]

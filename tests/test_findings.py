@@ -117,7 +117,7 @@ def test_every_format_is_a_line_of_one_list(root: Path, tmp_path: Path, monkeypa
     monkeypatch.setattr(render, "FORMATS", tuple(EXPORTS))
     (written,) = render.render(root, tmp_path / "rendered", {"names"})
     assert written.name == "names.txt"
-    assert written.read_text().startswith("table1 table2 table3 folds external beyond counts")
+    assert written.read_text().startswith("claims table1 table2 table3 folds external beyond counts")
 
 
 def test_labels_and_order_are_the_papers(root: Path) -> None:

@@ -11,6 +11,10 @@ import pytest
 
 from reports.comparison.verdict import Verdict
 from reports.render import render
+from results.cell import Cell
+from results.metrics import metric_named
+from results.predictions import write
+from results.runs import load_runs
 from tests import fake_runs
 
 SKILLS = {"unet": 0.8, "malunet": 0.84, "aulunet_v1": 0.86, "aulunet_v3": 0.9}
@@ -129,6 +133,17 @@ def test_problems_are_listed_with_path_and_cure(page: Path) -> None:
     assert "run this cell again" in problems
     assert "isic2018 / paper / malunet / seed 6" in problems
     assert str(page.parents[1]) not in text
+
+
+def test_the_hardest_images_are_shown_where_photographs_are_at_hand(tmp_path: Path) -> None:
+    folder = fake_runs.write_run(tmp_path, network="unet")
+    write(folder / "predictions.tif", fake_runs.prediction(Cell("isic2018", "paper", "unet", 1), 0.85))
+    render(tmp_path, tmp_path / "rendered", {"html"}, fake_runs.pictures)
+    text = (tmp_path / "rendered" / "network-unet.html").read_text(encoding="utf-8")
+    images = text[text.index('<section id="images"') : text.index('<section id="runs"')]
+    assert images.count("data:image/jpeg;base64") == 1
+    run = load_runs(tmp_path).runs[0]
+    assert metric_named("iou")(run.counts).argmin() == int(re.search(r"<td>ISIC_0*(\d+)</td>", images)[1] or 0)
 
 
 def test_page_says_which_rows_are_our_interpretation(page: Path) -> None:

@@ -51,6 +51,10 @@ def test_the_same_files_are_rendered(rendered, shown):
     assert {path.name for path in rendered.iterdir()} == {path.name for path in shown.iterdir()}
 
 
+def test_the_page_is_under_a_megabyte_at_first_load(shown):
+    assert (shown / "index.html").stat().st_size < 1e6
+
+
 def test_texts_are_the_same(rendered, shown):
     names = [path.name for path in rendered.iterdir() if path.suffix in (".md", ".tex", ".csv", ".html")]
     assert len(names) > 10

@@ -249,7 +249,7 @@ def test_latex_compiles(tmp_path: Path, grids: dict[str, list[Grid]]) -> None:
     for name, found in {**grids, "long": [long]}.items():
         (tmp_path / f"{name}.tex").write_text(to_latex(found), encoding="utf-8")
     inputs = "".join(f"\\input{{{name}}}" for name in [*grids, "long"])
-    packages = "\\usepackage{booktabs,graphicx,longtable}"
+    packages = "\\usepackage{array,booktabs,longtable,siunitx}"
     document = f"\\documentclass{{article}}{packages}\\begin{{document}}{inputs}\\end{{document}}"
     (tmp_path / "all.tex").write_text(document, encoding="utf-8")
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "all.tex"]

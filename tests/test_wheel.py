@@ -107,7 +107,7 @@ def test_check_and_report_show_the_published_numbers(site: Path, repository: Pat
     assert "Failures: 0\n" in said
     assert said.endswith(f"{repository / 'results'} holds no runs: only published numbers and counts can be shown.\n")
     assert list(repository.iterdir()) == []
-    written = command(site, repository, "report", "--format", "md", script=True)
+    written = command(site, repository, "report", "--format", "md", "--verbose", script=True)
     assert "lesion-report/table1.md" in written.splitlines()
     assert "AULUNet" in (repository / "lesion-report" / "table1.md").read_text()
 

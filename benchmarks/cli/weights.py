@@ -121,6 +121,7 @@ def _note(chosen: "Run", runs: "list[Run]") -> str:
 def _card(chosen: "Run", findings: "Findings") -> "Card":
     """findings: of all seeds that the card quotes."""
     from benchmarks.datasets import layout
+    from benchmarks.networks.identity import identity
     from reports.comparison.names import dataset_label
     from results import seal
     from results.cell import WEIGHTS
@@ -154,7 +155,7 @@ def _card(chosen: "Run", findings: "Findings") -> "Card":
         best_epoch=report.best_epoch or 1,
         split=config.split,
         fingerprint=config.fingerprint or "",
-        identity=chosen.identity,
+        identity=chosen.config.identity or identity(cell.network),  # of runs before it was recorded: what they fit
         metrics=chosen.metrics,
         over_seeds=over,
         weights=seal.of_file(chosen.folder / WEIGHTS),

@@ -67,14 +67,16 @@ def fold_words(figure: Figure) -> None:
 
 
 def cut(figure: Figure) -> list[Text]:
-    """Texts that reach beyond an edge of the figure."""
-    FigureCanvasAgg(figure)
-    renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]  # the canvas has one
-    width, height = figure.bbox.width, figure.bbox.height
+    """Texts that reach beyond the left or right edge of the figure: titles, words of axes, names beside marks."""
+    figure.draw_without_rendering()  # labels of axes have their place only then
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    texts = list(figure.texts)
+    for axes in figure.axes:
+        texts += [*axes.texts, axes.title, axes.xaxis.label, axes.yaxis.label]
     found = []
-    for text in figure.findobj(Text):
+    for text in texts:
         if text.get_visible() and text.get_text().strip():
             box = text.get_window_extent(renderer)
-            if box.x0 < -1 or box.x1 > width + 1 or box.y0 < -1 or box.y1 > height + 1:
+            if box.x0 < -1 or box.x1 > figure.bbox.width + 1:
                 found.append(text)
     return found

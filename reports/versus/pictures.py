@@ -40,14 +40,20 @@ def scatter(pair: Pair, title: str) -> Picture:
         return picture(figure, "scatter", title, caption, caption)
 
 
-def sheet(pair: Pair, ids: Sequence[str], pictures: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Image.Image:
-    """The images with the edges of the truth and of both predictions, as far as masks were kept; and their IoU."""
+def sheet(
+    pair: Pair, ids: Sequence[str], pictures: Mapping[str, tuple[np.ndarray, np.ndarray]], *, alone: bool = False
+) -> Image.Image:
+    """The images with the edges of the truth and of both predictions, as far as masks were kept; and their IoU.
+
+    alone: of the first only.
+    """
     shown = [name for name in ids if name in pictures]
-    masks = {key: _masks(side) for key, side in (("first", pair.first), ("second", pair.second))}
+    sides = {"first": pair.first} if alone else {"first": pair.first, "second": pair.second}
+    masks = {key: _masks(side) for key, side in sides.items()}
     step = (TILE + GAP, TILE + TEXT)
     page = Image.new("RGB", (GAP + COLUMNS * step[0], 30 + ceil(len(shown) / COLUMNS) * step[1]), PAPER)
     draw = ImageDraw.Draw(page)
-    _legend(draw, pair)
+    _legend(draw, {"truth": "truth"} | {key: side.name for key, side in sides.items()})
     at = {name: row for row, name in enumerate(pair.first.ids)}
     for number, name in enumerate(shown):
         left, top = GAP + number % COLUMNS * step[0], 30 + number // COLUMNS * step[1]
@@ -55,10 +61,15 @@ def sheet(pair: Pair, ids: Sequence[str], pictures: Mapping[str, tuple[np.ndarra
             _tile(*pictures[name], {key: each[name] for key, each in masks.items() if name in each}), (left, top)
         )
         row = at[name]
-        scores = f"{100 * pair.first.per_image[row]:.0f} : {100 * pair.second.per_image[row]:.0f}"
+        scores = " : ".join(f"{100 * side.per_image[row]:.0f}" for side in sides.values())
         draw.text((left, top + TILE + 2), name, font=font(11), fill=INK)
         draw.text((left, top + TILE + 16), f"IoU % {scores}", font=font(11), fill=INK)
     return page
+
+
+def own_sheet(side: Side, ids: Sequence[str], pictures: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Image.Image:
+    """The same of one network alone."""
+    return sheet(Pair(side, side), ids, pictures, alone=True)
 
 
 def _masks(side: Side) -> Masks:
@@ -73,9 +84,9 @@ def _tile(photo: np.ndarray, truth: np.ndarray, masks: Mapping[str, np.ndarray])
     return Image.fromarray(tile)
 
 
-def _legend(draw: ImageDraw.ImageDraw, pair: Pair) -> None:
+def _legend(draw: ImageDraw.ImageDraw, names: Mapping[str, str]) -> None:
     left = GAP
-    for key, words in (("truth", "truth"), ("first", pair.first.name), ("second", pair.second.name)):
+    for key, words in names.items():
         draw.rectangle((left, 8, left + 16, 20), fill=COLOURS[key], outline=INK)
         draw.text((left + 22, 14), words, font=font(12), fill=INK, anchor="lm")
         left += 44 + int(font(12).getlength(words))

@@ -1,5 +1,6 @@
 """A page for each network: what it is, its counts, all its runs, its curves, the images it finds hardest, citation."""
 
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -13,12 +14,15 @@ from reports.figures.picture import Picture
 from reports.formats.contents import Contents
 from reports.formats.html.environment import TEMPLATES, environment, network_page
 from reports.statistics.block import RunBlock
-from reports.tables.grid import Grid
+from reports.tables.grid import Grid, slug
 from reports.tables.provenance import NetworkRuns, provenance
+from reports.versus.pair import Side
+from reports.versus.pictures import own_sheet
 from results.catalogue import BEYOND, NETWORKS, TABLE_1
 from results.citations import bibtex
 from results.errors import RequestError
 from results.metrics import metric_named
+from results.predictions import Masks
 
 IOU = metric_named("iou")
 WORST = 20  # images
@@ -41,6 +45,8 @@ class Worst:
     seeds: int
     rows: list[tuple[str, str, str]]
     """Image, its IoU in percent, and that of all other networks."""
+    sheet: Picture | None = None
+    """The photographs with the edges of truth and prediction, where they are at hand and masks were kept."""
 
 
 def network_pages(contents: Contents) -> dict[str, str]:
@@ -67,7 +73,7 @@ def _facts(name: str, contents: Contents, runs: list[tuple[str, NetworkRuns]]) -
         "facts": _about(name, findings),
         "grids": _grids(name, contents),
         "curves": _curves(name, findings),
-        "worst": [found for block in findings.run_blocks if (found := _worst(name, block)) is not None],
+        "worst": [found for block in findings.run_blocks if (found := _worst(name, block, contents)) is not None],
         "runs": runs,
         "bibtex": _cited(name),
     }
@@ -105,7 +111,7 @@ def _curves(name: str, findings: Findings) -> list[Picture]:
     return pictures
 
 
-def _worst(name: str, block: RunBlock) -> Worst | None:
+def _worst(name: str, block: RunBlock, contents: Contents) -> Worst | None:
     """None where the block has no run of the network."""
     if name not in block.networks:
         return None
@@ -116,7 +122,26 @@ def _worst(name: str, block: RunBlock) -> Worst | None:
     rows = []
     for at in np.argsort(own, kind="stable")[:WORST]:
         rows.append((ids[at], f"{100 * own[at]:.1f}", "" if rest is None else f"{100 * rest[at]:.1f}"))
-    return Worst(place(block.dataset, block.recipe), len(block.networks[name]), rows)
+    side = Side(contents.findings.label(name), block.networks[name])
+    shown = _sheet(side, [row[0] for row in rows], block, contents)
+    return Worst(place(block.dataset, block.recipe), len(side.runs), rows, shown)
+
+
+def _sheet(side: Side, ids: list[str], block: RunBlock, contents: Contents) -> Picture | None:
+    """None without photographs, or without the masks of all these images."""
+    kept = Masks(min(side.runs, key=lambda run: run.cell.seed))
+    if contents.photographs is None or not kept.whole:
+        return None
+    try:
+        drawn = own_sheet(side, ids, contents.photographs(block.dataset, ids))
+    except RequestError:  # the data set is not prepared here, or the masks are damaged, which the page tells elsewhere
+        return None
+    content, title = io.BytesIO(), f"{side.name}, {place(block.dataset, block.recipe)}"
+    drawn.save(content, "JPEG", quality=85)
+    words = (
+        f"The {len(ids)} images with the lowest IoU, the edges of the truth and of the lowest stored seed's prediction."
+    )
+    return Picture(slug("worst", block.dataset, block.recipe), title, words, words, jpeg=content.getvalue(), wide=True)
 
 
 def _runs(findings: Findings) -> Mapping[str, list[tuple[str, NetworkRuns]]]:
