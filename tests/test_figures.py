@@ -291,7 +291,7 @@ def test_words_that_would_be_cut_are_folded() -> None:
     """A title longer than its figure goes on two lines, a word that is longer still becomes smaller."""
     for words in (
         "Calibration of every network on a data set with a long name",
-        "Calibration-of-every-network-on-one-data-set-of-photographs",
+        "Calibration-of-every-network-on-one-data-set",
     ):
         figure = Figure(figsize=(2.4, 1.5))
         figure.text(0.02, 0.9, words, va="top", fontsize=8, fontweight="bold")
