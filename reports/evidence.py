@@ -112,11 +112,11 @@ def _scored_alike(runs: list[Run], problems: list[Problem]) -> list[Run]:
     """Drop runs that scored other images, or other masks, than most runs of their data set and recipe."""
     truths: dict[tuple[str, str], Counter] = {}
     for run in runs:
-        truths.setdefault((run.cell.dataset, run.cell.recipe), Counter())[_truth(run)] += 1
+        truths.setdefault((run.cell.dataset, run.cell.recipe), Counter())[run.truth] += 1
     alike = []
     for run in runs:
         usual = truths[run.cell.dataset, run.cell.recipe].most_common(1)[0][0]
-        if _truth(run) == usual:
+        if run.truth == usual:
             alike.append(run)
             continue
         message = f"it scored other images or masks than the other runs of {run.cell.dataset} / {run.cell.recipe}"
@@ -147,12 +147,6 @@ def _agreeing(found: Probabilities, run: Run, path: Path) -> np.ndarray:
     if not same or not np.array_equal(counts_at(found.pixels, 0.5), run.counts):
         raise Damaged(path, "its pixels do not give the counts of per_image.csv", RERUN)
     return found.pixels
-
-
-def _truth(run: Run) -> int:
-    """A fingerprint of the scored ids and of the lesion's size in each."""
-    lesion = (run.per_image["tp"] + run.per_image["fn"]).sort_index()
-    return hash((*lesion.index, *lesion))
 
 
 def _published(name: str, known: set[str], problems: list[Problem]) -> pd.DataFrame:

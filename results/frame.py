@@ -6,7 +6,7 @@ import pandas as pd
 
 from results.installation import results_to_read
 from results.metrics import METRICS
-from results.runs import Run, load_runs, of_one_identity
+from results.runs import Run, poolable
 
 
 def results(folder: Path | str | None = None) -> pd.DataFrame:
@@ -18,8 +18,7 @@ def results(folder: Path | str | None = None) -> pd.DataFrame:
     Raises RequestError where somebody named a folder that there is not.
     """
     root = results_to_read(None if folder is None else Path(folder))
-    runs, _ = of_one_identity(load_runs(root, large=False).runs)
-    return pd.DataFrame([_row(run) for run in runs], columns=COLUMNS)
+    return pd.DataFrame([_row(run) for run in poolable(root)], columns=COLUMNS)
 
 
 _FACTS = (

@@ -46,6 +46,12 @@ class Run:
         """Pooled metrics as fractions."""
         return pooled(self.counts)
 
+    @cached_property
+    def truth(self) -> tuple[tuple[str, ...], tuple[int, ...]]:
+        """What was scored: ids in their order, and the pixels of the lesion in each image."""
+        lesion = (self.per_image["tp"] + self.per_image["fn"]).sort_index()
+        return tuple(lesion.index), tuple(lesion)
+
     def history(self) -> pd.DataFrame:
         """One row per epoch, as `History` has them. Raises Damaged where the file cannot be used."""
         return History.read(self.folder / HISTORY).rows
@@ -122,6 +128,11 @@ def unfinished(root: Path) -> Iterator[Cell]:
             cell = Cell.of_folder(folder)
             if not is_done(cell, root):
                 yield cell
+
+
+def poolable(root: Path) -> list[Run]:
+    """The finished runs under `root`/runs whose seeds may be pooled; weights and masks are not looked at."""
+    return of_one_identity(load_runs(root, large=False).runs)[0]
 
 
 def of_one_identity(runs: list[Run]) -> tuple[list[Run], list[Problem]]:

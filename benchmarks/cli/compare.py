@@ -73,10 +73,10 @@ def _pairs(first: str, second: str, dataset: str | None, recipe: str | None, res
 def _by_block(names: Sequence[str], results: Path | None) -> "dict[tuple[str, str], dict[str, list[Run]]]":
     """(data set, recipe) -> network -> runs, where all the named networks have some."""
     from results.installation import results_to_read
-    from results.runs import load_runs, of_one_identity
+    from results.runs import poolable
 
     blocks: dict[tuple[str, str], dict[str, list[Run]]] = {}
-    for run in of_one_identity(load_runs(results_to_read(results), large=False).runs)[0]:
+    for run in poolable(results_to_read(results)):
         blocks.setdefault((run.cell.dataset, run.cell.recipe), {}).setdefault(run.cell.network, []).append(run)
     return {place: found for place, found in blocks.items() if all(name in found for name in names)}
 
@@ -85,9 +85,9 @@ def _of_states(first: Path, second: Path) -> "dict[str, Pair]":
     """Every network that both results folders have runs of."""
     from reports.evidence import by_network
     from reports.versus.pair import Pair, Side
-    from results.runs import load_runs, of_one_identity
+    from results.runs import poolable
 
-    states = [by_network(of_one_identity(load_runs(folder, large=False).runs)[0]) for folder in (first, second)]
+    states = [by_network(poolable(folder)) for folder in (first, second)]
     names = [folder.resolve().name for folder in (first, second)]
     if names[0] == names[1]:
         names = [str(first), str(second)]

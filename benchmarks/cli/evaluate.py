@@ -88,9 +88,9 @@ def _chosen(root: Path, suite: str | None, networks: list[str] | None, recipe: s
     """The finished runs that are asked for. Raises RequestError where there are none."""
     from benchmarks.networks import registry
     from benchmarks.protocol import files
-    from results.runs import load_runs, of_one_identity
+    from results.runs import poolable
 
-    runs, _ = of_one_identity(load_runs(root, large=False).runs)
+    runs = poolable(root)
     if suite is not None:
         asked = files.suite(suite)
         name = recipe or files.recipe(asked.recipe).name

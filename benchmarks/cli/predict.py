@@ -165,11 +165,10 @@ def _runs(network: str, dataset: str, seeds: str, recipe: str | None, results: P
     """Finished runs of these seeds whose weights are here. Raises RequestError where one is not."""
     from results.cell import WEIGHTS
     from results.installation import results_to_read
-    from results.runs import load_runs, of_one_identity
+    from results.runs import poolable
 
     root = results_to_read(results)
-    runs, _ = of_one_identity(load_runs(root, large=False).runs)
-    mine = [run for run in runs if (run.cell.network, run.cell.dataset) == (network, dataset)]
+    mine = [run for run in poolable(root) if (run.cell.network, run.cell.dataset) == (network, dataset)]
     mine = [run for run in mine if (run.folder / WEIGHTS).exists() and recipe in (None, run.cell.recipe)]
     recipes = sorted({run.cell.recipe for run in mine})
     if len(recipes) > 1:

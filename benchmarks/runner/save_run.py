@@ -176,10 +176,10 @@ def write_histories(replicas: Replicas, cells: Sequence[Cell], root: Path) -> No
 
 def finish(replicas: Replicas, cells: list[Cell], scores: Scores, root: Path) -> None:
     """Write each replica's folder: what it scored on the test split and with which weights, or why it failed."""
+    write_histories(replicas, cells, root)
     network = scored_network(replicas.name)
     for k, (cell, progress) in enumerate(zip(cells, replicas.progress, strict=True)):
         folder = cell.folder(root)
-        History(pd.DataFrame(progress.own_history)).write(folder / HISTORY)
         if progress.failed_at is not None:
             reason = f"the loss of epoch {progress.failed_at} is not finite"
             given_up = GivenUp(epoch=progress.failed_at, reason=reason, files=seal.of_folder(folder))

@@ -44,12 +44,6 @@ class Side:
     def ids(self) -> list[str]:
         return sorted(self.runs[0].per_image.index)
 
-    @property
-    def truth(self) -> tuple:
-        """What was scored: ids, and the lesion's pixels in each."""
-        lesion = (self.runs[0].per_image["tp"] + self.runs[0].per_image["fn"]).sort_index()
-        return tuple(lesion.index), tuple(lesion)
-
 
 @dataclass(frozen=True)
 class Pair:
@@ -60,9 +54,9 @@ class Pair:
 
     def __post_init__(self) -> None:
         for side in (self.first, self.second):
-            if len({Side(side.name, [run]).truth for run in side.runs}) > 1:
+            if len({run.truth for run in side.runs}) > 1:
                 raise RequestError(f"The runs of {side.name} scored different images; name one of them.")
-        if self.first.truth != self.second.truth:
+        if self.first.runs[0].truth != self.second.runs[0].truth:
             raise RequestError(
                 f"{self.first.name} and {self.second.name} scored other images or masks; only runs on the same test "
                 "images can be compared."
